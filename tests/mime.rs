@@ -236,18 +236,15 @@ fn mail_of_every_shape_and_its_signature_pass_a_real_smart_host() {
     service.stop();
 }
 
-/// A provider's API, and a service that sends what it can carry and leaves out what it can't.
-fn towards(provider: &Provider) -> Service {
+/// A service that sends what this API can carry and leaves out what it can't. `PORT` and `FOLDER` in its lines are the provider's.
+fn towards(provider: &Provider, lines: &str) -> Service {
     let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
     let at = folder.path().display().to_string();
     fs::write(folder.path().join("trusted.pem"), &provider.pair.certificate).unwrap();
     let token = folder.path().join("secret");
     fs::write(&token, "bs_sesame\n").unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
-    let way = format!(
-        "kind = \"bytesend\"\nurl = \"https://localhost:{}/api\"\ntoken_file = \"{at}/secret\"\non_unsupported = \"drop\"",
-        provider.port
-    );
+    let way = lines.replace("PORT", &provider.port.to_string()).replace("FOLDER", &at);
     let upstream = format!("authorities_file = \"{at}/trusted.pem\"");
     Service::start_in(folder, &Setting { way: Some(way), upstream, ..Setting::default() })
 }
@@ -259,8 +256,21 @@ fn text(of: &Value) -> Option<String> {
 
 #[test]
 fn rule_u16_the_same_texts_and_attachments_reach_an_api_of_fields() {
-    let provider = Provider::start(|_| Some((200, "{\"emailId\":\"em_1\"}".to_owned())));
-    let service = towards(&provider);
+    let lines = "kind = \"bytesend\"\nurl = \"https://localhost:PORT/api\"\ntoken_file = \"FOLDER/secret\"\non_unsupported = \"drop\"";
+    reach_fields("{\"emailId\":\"em_1\"}", lines);
+}
+
+#[test]
+fn rule_u16_the_same_texts_and_attachments_reach_cloudflares_fields() {
+    let lines = "kind = \"cloudflare\"\nurl = \"https://localhost:PORT/v4\"\naccount = \"acc\"\ntoken_file = \"FOLDER/secret\"\n\
+                 endpoint = \"send\"\non_unsupported = \"drop\"";
+    reach_fields("{\"success\":true,\"result\":{}}", lines);
+}
+
+/// Messages of every shape, to an upstream of these lines that answers so.
+fn reach_fields(answer: &'static str, lines: &str) {
+    let provider = Provider::start(move |_| Some((200, answer.to_owned())));
+    let service = towards(&provider, lines);
     let secret = service.add_credential();
     let mut session = service.log_in(&secret);
     let mut sent = 0;
@@ -276,7 +286,7 @@ fn rule_u16_the_same_texts_and_attachments_reach_an_api_of_fields() {
         sent += 1;
         let body = provider.await_requests(sent)[sent - 1].json();
         assert_eq!(body["to"], serde_json::json!(["b@example.org"]), "{name}");
-        assert!(body["from"].as_str().unwrap().contains("a@example.net"), "{name}");
+        assert!(body["from"].to_string().contains("a@example.net"), "{name}");
         for part in ["text", "html"] {
             assert_eq!(text(&body[part]), text(&expected[part]), "{name}: {part}");
         }

@@ -129,6 +129,30 @@ fn rule_u16_a_message_reaches_cloudflare_with_its_envelope_and_bounces_whom_it_b
 }
 
 #[test]
+fn rule_u16_a_message_reaches_cloudflare_as_fields_where_that_is_asked_for() {
+    let provider = Provider::start(|_| {
+        let result = serde_json::json!({"delivered": ["b@example.org", "hidden@example.org"], "permanent_bounces": [], "queued": []});
+        Some((200, serde_json::json!({"success": true, "errors": [], "messages": [], "result": result}).to_string()))
+    });
+    let lines = CLOUDFLARE.replace("drop_headers = [\"Received\"]", "endpoint = \"send\"\non_unsupported = \"drop\"");
+    let service = towards(&provider, "cf-token-sesame", &lines);
+    let secret = service.add_credential();
+    submit(&service, &secret, &["b@example.org", "hidden@example.org"], "h\u{e9}llo");
+    let request = &provider.await_requests(1)[0];
+    assert_eq!(request.line, "POST /v4/accounts/0123abcd/email/sending/send HTTP/1.1");
+    assert_eq!(request.header("authorization"), "Bearer cf-token-sesame");
+    let body = request.json();
+    assert_eq!((&body["from"], &body["subject"]), (&"a@example.net".into(), &"x".into()));
+    assert_eq!(
+        (&body["to"], &body["bcc"]),
+        (&serde_json::json!(["b@example.org"]), &serde_json::json!(["hidden@example.org"]))
+    );
+    assert!(body["text"].as_str().unwrap().starts_with("h\u{e9}llo") && body.get("headers").is_none(), "{body}");
+    service.await_log(0, "delivered=2 deferred=0 failed=0 unknown=0");
+    service.stop();
+}
+
+#[test]
 fn rule_u16_an_answer_of_bytesend_that_was_lost_is_asked_for_again_by_its_key() {
     let asked = Arc::new(AtomicU16::new(0));
     let provider = Provider::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {

@@ -4,7 +4,7 @@ use super::file::{self, At, Config};
 use super::findings::{Findings, suggestion};
 use super::plan::{Plan, Upstream, Webhook};
 use super::routes::{covers_recipient, covers_sender};
-use super::slice::{Api, Bounce, Declared, OnUnsupported};
+use super::slice::{Api, Bounce, Declared, Endpoint, OnUnsupported};
 use super::webhooks;
 use crate::mail::address::Address;
 use crate::policy::Delivery;
@@ -101,11 +101,12 @@ fn refuses(plan: &Plan, number: u16) -> Option<String> {
         return None;
     }
     let what = match &upstream.provider.as_ref()?.api {
+        Api::Bytesend { on_unsupported: OnUnsupported::Fail }
+        | Api::Cloudflare { endpoint: Endpoint::Send(OnUnsupported::Fail), .. } => {
+            "has no fields for their parts: give the upstream bounce = { via = ... }"
+        }
         Api::Cloudflare { .. } if !has_from => {
             "takes no mail from nobody (<>): give the upstream bounce = { from = ... }, or via"
-        }
-        Api::Bytesend { on_unsupported: OnUnsupported::Fail } => {
-            "has no fields for their parts: give the upstream bounce = { via = ... }"
         }
         _ => return None,
     };

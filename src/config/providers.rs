@@ -4,7 +4,7 @@ use super::file::{self, At};
 use super::findings::Findings;
 use super::limits::{CONNECTIONS, whole};
 use super::plan::{Upstream, word};
-use super::slice::{Api, Auth, Keep, OnUnsupported, TlsMode, Verify};
+use super::slice::{Api, Auth, Endpoint, Keep, OnUnsupported, TlsMode, Verify};
 use super::source::Source;
 use super::upstreams::{family, is_loopback, sources};
 use super::url::Url;
@@ -26,6 +26,9 @@ const CLOUDFLARE_URL: &str = "https://api.cloudflare.com/client/v4";
 const BYTESEND_URL: &str = "https://bytesend.cloud/api";
 /// The words for what becomes of a message that an API has no fields for.
 const ON_UNSUPPORTED: [(&str, OnUnsupported); 2] = [("fail", OnUnsupported::Fail), ("drop", OnUnsupported::Drop)];
+/// The words for what of Cloudflare's API is asked, which are the ends of its paths.
+const SEND_RAW: &str = "send_raw";
+const SEND: &str = "send";
 /// An account's id has 32.
 const MAX_ACCOUNT: usize = 64;
 /// Fields that say what the octets of a message are, and those that whoever reads it sees.
@@ -80,7 +83,8 @@ pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
         ("secret_file", span(&written.secret_file), &[WEBHOOK]),
         ("account", span(&written.account), &[CLOUDFLARE]),
         ("token_file", span(&written.token_file), &[CLOUDFLARE, BYTESEND]),
-        ("on_unsupported", span(&written.on_unsupported), &[BYTESEND]),
+        ("endpoint", span(&written.endpoint), &[CLOUDFLARE]),
+        ("on_unsupported", span(&written.on_unsupported), &[CLOUDFLARE, BYTESEND]),
         ("webhook_in", written.webhook_in.as_ref().map(At::span), &[BYTESEND]),
         ("drop_headers", written.drop_headers.as_ref().and_then(|names| names.first()).map(At::span), &[CLOUDFLARE]),
     ];
@@ -110,13 +114,14 @@ pub fn plan(
             let account = account(written, table, findings);
             let drop_headers = drop_headers(written, findings);
             let token = secret(&written.token_file, "token_file", table, findings);
-            (format!("/accounts/{account}/email/sending/send_raw"), Api::Cloudflare { drop_headers }, token)
+            let endpoint = endpoint(written, findings);
+            let end = if endpoint == Endpoint::SendRaw { SEND_RAW } else { SEND };
+            (format!("/accounts/{account}/email/sending/{end}"), Api::Cloudflare { drop_headers, endpoint }, token)
         }
         BYTESEND => {
-            let given = written.on_unsupported.as_ref();
-            let chosen = given.and_then(|it| word(it, "on_unsupported", &ON_UNSUPPORTED, &[], findings));
+            let on_unsupported = on_unsupported(written, findings);
             let token = secret(&written.token_file, "token_file", table, findings);
-            ("/v1/emails".to_owned(), Api::Bytesend { on_unsupported: chosen.unwrap_or_default() }, token)
+            ("/v1/emails".to_owned(), Api::Bytesend { on_unsupported }, token)
         }
         _ => (String::new(), Api::Webhook, secret(&written.secret_file, "secret_file", table, findings)),
     };
@@ -163,6 +168,25 @@ pub fn plan(
         tls,
         hook: hooks::plan(written, findings),
     })
+}
+
+fn on_unsupported(written: &file::Upstream, findings: &mut Findings<'_>) -> OnUnsupported {
+    let given = written.on_unsupported.as_ref();
+    given.and_then(|it| word(it, "on_unsupported", &ON_UNSUPPORTED, &[], findings)).unwrap_or_default()
+}
+
+/// The message as it is, unless fields are asked for.
+fn endpoint(written: &file::Upstream, findings: &mut Findings<'_>) -> Endpoint {
+    let given = written.endpoint.as_ref();
+    let fields = Endpoint::Send(on_unsupported(written, findings));
+    let known = [(SEND_RAW, Endpoint::SendRaw), (SEND, fields)];
+    let chosen = given.and_then(|it| word(it, "endpoint", &known, &[], findings)).unwrap_or_default();
+    if let Some(written) = written.on_unsupported.as_ref().filter(|_| chosen == Endpoint::SendRaw) {
+        let text =
+            "on_unsupported: send_raw carries every message as it is: take it away, or write endpoint = \"send\"";
+        findings.refuse(written.span(), text);
+    }
+    chosen
 }
 
 /// Whether somebody wrote the place that is posted to where that of the API belongs: each request would be lost.

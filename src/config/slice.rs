@@ -13,8 +13,9 @@ pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
 pub use super::reach::{ForwardedBy, Reach};
 pub use outgoing::{
-    Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, MailerSlice, Oauth2Slice,
-    OnUnsupported, ProviderSlice, SmtpSlice, TurnstileSlice, Understands, Verify, WebhookSlice, WitnessSlice,
+    Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Endpoint, Family, Grant, Keep, MailerSlice,
+    Oauth2Slice, OnUnsupported, ProviderSlice, SmtpSlice, TurnstileSlice, Understands, Verify, WebhookSlice,
+    WitnessSlice,
 };
 
 use crate::ipc::capsule;

@@ -141,7 +141,7 @@ const CRATES: [(&str, &[&str]); 26] = [
     // the only code that makes MIME
     ("mail_builder", &["edge/http"]),
     // the only code that reads MIME, and it is confined with what it read
-    ("mail_parser", &["courier/provider/bytesend"]),
+    ("mail_parser", &["courier/provider/fields"]),
     // the sandbox has one house
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox", "sys"]),

@@ -39,6 +39,7 @@ pub struct Upstream {
     pub account: Option<At<String>>,
     pub token_file: Option<At<String>>,
     pub drop_headers: Option<Vec<At<String>>>,
+    pub endpoint: Option<At<String>>,
     pub on_unsupported: Option<At<String>>,
     pub command: Option<At<String>>,
     pub arguments: Option<Vec<At<String>>>,

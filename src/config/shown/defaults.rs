@@ -95,7 +95,7 @@ const CREDENTIAL: [Default; 28] = [
 ];
 
 /// Of an upstream that speaks SMTP.
-const UPSTREAM: [Default; 38] = [
+const UPSTREAM: [Default; 39] = [
     ("name", None),
     ("kind", None),
     ("hosts", None),
@@ -126,6 +126,7 @@ const UPSTREAM: [Default; 38] = [
     ("account", None),
     ("token_file", None),
     ("drop_headers", None),
+    ("endpoint", None),
     ("on_unsupported", None),
     ("command", None),
     ("arguments", None),

@@ -207,10 +207,20 @@ pub struct Understands {
 pub enum Api {
     /// Standard Webhooks: the message and its envelope, signed.
     Webhook,
-    /// Cloudflare's Email Service: the message as it is, without header fields of these names.
-    Cloudflare { drop_headers: Vec<String> },
+    /// Cloudflare's Email Service; it isn't shown header fields of these names.
+    Cloudflare { drop_headers: Vec<String>, endpoint: Endpoint },
     /// ByteSend and useSend: the message as fields.
     Bytesend { on_unsupported: OnUnsupported },
+}
+
+/// What of Cloudflare's API is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Endpoint {
+    /// The message as it is.
+    #[default]
+    SendRaw,
+    /// The message as fields.
+    Send(OnUnsupported),
 }
 
 /// What becomes of a message that an API has no fields for.

@@ -65,6 +65,11 @@ fn rule_q13_check_warns_where_reports_go_by_an_upstream_that_is_known_to_refuse_
     );
     assert_eq!(cloud("bounce = { from = \"mailer-daemon@example.net\" }\n"), [""; 0]);
     assert_eq!(cloud("bounce = { via = \"smarthost\" }\n"), [""; 0]);
+    let said = cloud("endpoint = \"send\"\nbounce = { from = \"mailer-daemon@example.net\" }\n");
+    assert!(said.len() == 1 && said[0].contains("\"cloud\" will be refused: it has no fields"), "{said:?}");
+    let fields = |bounce: &str| cloud(&format!("endpoint = \"send\"\non_unsupported = \"drop\"\n{bounce}"));
+    assert_eq!(fields("bounce = { from = \"mailer-daemon@example.net\" }\n"), [""; 0]);
+    assert_eq!(fields("").len(), 1);
     let send = |bounce: &str| warned(&by(SEND, "send", bounce));
     let said = send("bounce = { from = \"mailer-daemon@example.net\" }\n");
     assert!(said.len() == 1 && said[0].contains("\"send\" will be refused: it has no fields"), "{said:?}");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::config::slice::{Api, Auth, CourierSlice, Family, Keep, OnUnsupported, Verify};
+use crate::config::slice::{Api, Auth, CourierSlice, Endpoint, Family, Keep, OnUnsupported, Verify};
 use crate::policy::limits::Pace;
 
 #[test]
@@ -191,7 +191,8 @@ fn cloudflare_is_at_its_own_place_or_where_a_url_says() {
             panic!("another")
         };
         assert_eq!((slice.host.as_str(), slice.path.as_str(), slice.tls), (host, path, true));
-        assert_eq!(slice.api, Api::Cloudflare { drop_headers: vec!["Received".to_owned()] });
+        let drop_headers = vec!["Received".to_owned()];
+        assert_eq!(slice.api, Api::Cloudflare { drop_headers, endpoint: Endpoint::SendRaw });
     }
     for (from, to, why) in [
         ("account = \"0123abcd\"\n", "", "account is missing"),
@@ -209,6 +210,31 @@ fn cloudflare_is_at_its_own_place_or_where_a_url_says() {
         ("token_file", "url = \"https://x/?a\"\ntoken_file", "has no query"),
     ] {
         let errors = load(&format!("{FULL}\n{}", CLOUDFLARE.replacen(from, to, 1))).unwrap_err().0;
+        assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
+    }
+}
+
+#[test]
+fn cloudflare_is_given_fields_where_that_is_asked_for() {
+    for (lines, endpoint) in [
+        ("endpoint = \"send_raw\"\n", Endpoint::SendRaw),
+        ("endpoint = \"send\"\n", Endpoint::Send(OnUnsupported::Fail)),
+        ("endpoint = \"send\"\non_unsupported = \"drop\"\n", Endpoint::Send(OnUnsupported::Drop)),
+    ] {
+        let plan = load(&format!("{FULL}\n{}", CLOUDFLARE.replace("account", &format!("{lines}account")))).unwrap();
+        let CourierSlice::Provider(slice) = plan.courier_slice(plan.upstreams.last().unwrap()) else {
+            panic!("another")
+        };
+        let end = if endpoint == Endpoint::SendRaw { "/send_raw" } else { "/send" };
+        assert!(slice.path.ends_with(end), "{}", slice.path);
+        assert!(matches!(slice.api, Api::Cloudflare { endpoint: chosen, .. } if chosen == endpoint), "{lines}");
+    }
+    for (lines, why) in [
+        ("endpoint = \"raw\"\n", "endpoint: \"raw\" is unknown"),
+        ("on_unsupported = \"drop\"\n", "on_unsupported: send_raw carries every message as it is"),
+    ] {
+        let written = CLOUDFLARE.replace("account", &format!("{lines}account"));
+        let errors = load(&format!("{FULL}\n{written}")).unwrap_err().0;
         assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
     }
 }

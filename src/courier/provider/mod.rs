@@ -14,6 +14,7 @@ mod access;
 mod bytesend;
 mod cloudflare;
 mod connection;
+mod fields;
 mod headers;
 mod judgement;
 mod live;
@@ -80,7 +81,9 @@ impl Settings {
             slice::Api::Bytesend { on_unsupported } => {
                 Api::Bytesend(Bytesend::new(&secret, on_unsupported, slice.max_size)?)
             }
-            slice::Api::Cloudflare { drop_headers } => Api::Cloudflare(Cloudflare::new(&secret, drop_headers)?),
+            slice::Api::Cloudflare { drop_headers, endpoint } => {
+                Api::Cloudflare(Cloudflare::new(&secret, drop_headers, endpoint)?)
+            }
         };
         Ok(Self {
             authority: http::authority(&slice.host, slice.port, slice.tls),
@@ -131,7 +134,7 @@ impl Api {
     fn part(&self, recipients: &[(u32, Address)], content: &[u8]) -> usize {
         match self {
             Self::Webhook(_) => recipients.len(),
-            Self::Cloudflare(_) => recipients.len().min(cloudflare::MAX_RECIPIENTS),
+            Self::Cloudflare(cloudflare) => cloudflare.part(recipients, content),
             Self::Bytesend(_) => Bytesend::part(recipients, content),
         }
     }

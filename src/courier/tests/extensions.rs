@@ -241,3 +241,18 @@ fn rule_x3_one_recipient_who_needs_smtputf8_goes_to_the_host_that_offers_it_and_
     delivered(&ended, 2);
     assert!(ended[0].0.starts_with("deferred"), "{ended:?}");
 }
+
+/// Who ended the session at the first host is known by his place among all of them, and the second host can't be told of all.
+#[test]
+fn rule_x3_whom_a_session_ended_over_is_blamed_although_the_next_host_lacks_smtputf8() {
+    let refuse = vec![("bad@".to_owned(), "421 4.7.0 not that one".to_owned())];
+    let leaves = vec![Fault::say(Phase::Mail, "421 4.3.2 shutting down")];
+    let (mut bench, [first, _second]) =
+        two(Options { refuse, ..offering(&UTF8) }, Options { faults: leaves, ..offering(&WITHOUT) });
+    let ended = ends(&mut bench, asked(Utf8::Allowed), &["jörg@b.test", "bad@b.test", "c@b.test"]);
+    let words: Vec<&str> = ended.iter().map(|(word, _)| word.split(' ').next().unwrap()).collect();
+    assert_eq!(words, ["delivered", "deferred", "delivered"], "{ended:?}");
+    assert_eq!(ended[1].1.as_deref(), Some("4.7.0"), "{ended:?}");
+    let served = [first.next(PATIENCE).unwrap().recipients, first.next(PATIENCE).unwrap().recipients].concat();
+    assert_eq!(served.len(), 2, "{served:?}");
+}

@@ -13,7 +13,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
-use crate::config::slice::Api;
+use crate::config::slice::{Api, Endpoint};
 use crate::courier::provider::Settings as Provided;
 
 /// How a server treats its one request.
@@ -291,7 +291,7 @@ fn bytesend() -> Api {
 }
 
 pub fn cloudflare() -> Api {
-    Api::Cloudflare { drop_headers: Vec::new() }
+    Api::Cloudflare { drop_headers: Vec::new(), endpoint: Endpoint::SendRaw }
 }
 
 #[test]

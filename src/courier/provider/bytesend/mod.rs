@@ -1,20 +1,15 @@
-//! ByteSend and useSend: one API of JSON fields, which a message is turned into. Whatever has no field there is either a reason not to
-//! send it, or left out and told of, as the configuration says; recipients, attachments and text are never left out.
+//! ByteSend and useSend: one API of JSON fields, which a message is turned into (`fields/`).
 //!
 //! Each request has a key by which the API knows it again for a day, so that an answer that was lost is asked for once more.
 
-mod bounds;
-mod encoding;
-mod fields;
-mod parts;
-
-use mail_parser::MessageParser;
+mod body;
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::Able;
 use super::judgement::{self, Judgement};
 use super::rehearsal::{Check, Finding};
-use super::{Letter, everybody, part_id};
+use super::{Letter, everybody, fields, part_id};
 use crate::config::slice::OnUnsupported;
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
@@ -23,6 +18,8 @@ use crate::secret::Secret;
 
 /// Recipients of one request: what is behind it (SES) takes no more.
 const MAX_RECIPIENTS: usize = 50;
+/// Attachments have a name and no type there; it takes no more of them.
+const ABLE: Able = Able { attachments: 10, reply_to: usize::MAX, types: false, inline: false, header: |_, _| Ok(()) };
 
 /// What it says (403) of a key that it doesn't know, or no more.
 const INVALID_KEY: &str = "invalid api token";
@@ -117,36 +114,15 @@ impl Bytesend {
         }
     }
 
-    /// How many of these recipients may be named in one request: where the header names none of them, each goes alone, or one
-    /// would read of another.
+    /// How many of these recipients may be named in one request.
     pub fn part(recipients: &[(u32, Address)], content: &[u8]) -> usize {
-        let first = recipients.get(..MAX_RECIPIENTS).unwrap_or(recipients);
-        let is_named = MessageParser::default()
-            .parse_headers(content)
-            .is_some_and(|message| fields::names_one_of(&message, first));
-        if is_named { first.len() } else { 1 }
+        fields::part(recipients, content, MAX_RECIPIENTS)
     }
 
     pub fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
-        let unfit = |text: String| Said { enhanced: Some("5.6.3".to_owned()), text, ..Said::default() };
-        bounds::keep_to(letter.content)
-            .map_err(|what| unfit(format!("it has {what} that it is not read; it was not sent")))?;
-        // Strangers wrote it and the reader isn't ours: what it falls over costs this message, and not the task with all that it sends.
-        let message = std::panic::catch_unwind(|| MessageParser::default().parse(letter.content)).ok().flatten();
-        let message = message.ok_or_else(|| unfit("it can't be read as a message; it was not sent".to_owned()))?;
-        let (fields, mut lost) = fields::of(&message, letter)
-            .map_err(|why| unfit(format!("this API can't carry it: {why}; it was not sent")))?;
-        lost.dedup();
-        if !lost.is_empty() {
-            let lost = super::words(lost.join("; ").as_bytes());
-            match self.on_unsupported {
-                OnUnsupported::Fail => return Err(unfit(format!("this API can't carry {lost}; it was not sent"))),
-                OnUnsupported::Drop => {
-                    tracing::warn!(message = %letter.message, lost, "sent without what its API can't carry");
-                }
-            }
-        }
-        let body = serde_json::to_vec(&fields).map_err(|error| unfit(format!("it is no JSON: {error}")))?;
+        let fields = fields::of(letter, ABLE, self.on_unsupported)?;
+        let body = serde_json::to_vec(&body::Body::of(&fields))
+            .map_err(|error| fields::unfit(format!("it is no JSON: {error}")))?;
         let headers = vec![("idempotency-key", part_id(letter.message, letter.recipients))];
         let authorization = Some(self.bearer.clone());
         Ok(Request { kind: "application/json", headers, authorization, body: Secret::new(body), ..Request::default() })

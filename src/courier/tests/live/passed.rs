@@ -1,7 +1,7 @@
 //! With a key of its sender's: the provider is asked whether it takes it, and what it sends goes with that and no other.
 
 use super::*;
-use crate::config::slice::{Api, OnUnsupported};
+use crate::config::slice::{Api, Endpoint, OnUnsupported};
 use crate::courier::tests::provider::{Act, bench_at, server, status};
 use crate::ipc::delivery::Verified;
 
@@ -70,8 +70,11 @@ fn what_can_be_no_key_is_shown_to_nobody_and_cloudflare_is_asked_for_tokens_of_o
     let yes = status("200 OK", "{\"success\":true,\"result\":{\"status\":\"active\"}}");
     for (answer, expected) in [(yes, Verified::Taken), (no, Verified::Refused)] {
         let (port, told) = server(vec![answer], None);
-        let mut bench =
-            bench_at(Api::Cloudflare { drop_headers: vec![] }, port, "/v4/accounts/1/email/sending/send_raw");
+        let mut bench = bench_at(
+            Api::Cloudflare { drop_headers: vec![], endpoint: Endpoint::SendRaw },
+            port,
+            "/v4/accounts/1/email/sending/send_raw",
+        );
         assert_eq!(verify(&mut bench, KEY), expected);
         let (head, _) = told.recv_timeout(PATIENCE).unwrap();
         assert!(head.starts_with("get /v4/accounts/1/tokens/verify "), "every account of the world has tokens: {head}");
@@ -89,13 +92,13 @@ fn what_answers_in_the_place_of_cloudflare_says_nothing_of_a_token() {
     ];
     for answer in away {
         let (port, _told) = server(vec![answer], None);
-        let api = Api::Cloudflare { drop_headers: vec![] };
+        let api = Api::Cloudflare { drop_headers: vec![], endpoint: Endpoint::SendRaw };
         let mut bench = bench_at(api, port, "/v4/accounts/1/email/sending/send_raw");
         assert!(matches!(verify(&mut bench, KEY), Verified::Unknown(_)));
     }
     for refusal in ["{\"success\":false,\"errors\":[],\"result\":null}", "{\"success\":false}"] {
         let (port, _told) = server(vec![status("403 Forbidden", refusal)], None);
-        let api = Api::Cloudflare { drop_headers: vec![] };
+        let api = Api::Cloudflare { drop_headers: vec![], endpoint: Endpoint::SendRaw };
         let mut bench = bench_at(api, port, "/v4/accounts/1/email/sending/send_raw");
         assert_eq!(verify(&mut bench, KEY), Verified::Refused);
     }

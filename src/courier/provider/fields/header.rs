@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mail_parser::{Addr, Address as Mailboxes, Message};
-use serde::Serialize;
 
-use super::parts::{self, Attachment, is_known};
+use super::parts::{self, is_known};
+use super::{Able, Author, Fields};
 use crate::courier::provider::{Letter, is_same};
 use crate::mail::address::Address;
 
@@ -42,31 +42,9 @@ const OF_MIME: [&str; 6] = [
     "content-length",
 ];
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Fields {
-    from: String,
-    to: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    cc: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bcc: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reply_to: Vec<String>,
-    subject: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    html: Option<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<Attachment>,
-}
-
 /// The fields, and what they have no place for. Errors: what must not be lost.
-pub fn of(message: &Message<'_>, letter: &Letter<'_>) -> Result<(Fields, Vec<String>), String> {
-    let mut body = parts::read(message)?;
+pub fn of(message: &Message<'_>, letter: &Letter<'_>, able: Able) -> Result<(Fields, Vec<String>), String> {
+    let mut body = parts::read(message, able)?;
     let lost = &mut body.lost;
     let [author] = mailboxes(message.from().into_iter())[..] else { return Err("it has not one author".to_owned()) };
     let (mut to, mut cc) = (visible(message.all_to(), letter, lost), visible(message.all_cc(), letter, lost));
@@ -92,9 +70,13 @@ pub fn of(message: &Message<'_>, letter: &Letter<'_>) -> Result<(Fields, Vec<Str
         lost.push("an empty subject".to_owned());
     }
     let named = mailboxes(message.reply_to().into_iter());
-    let reply_to: Vec<String> = named.iter().filter_map(|addr| Some(read(addr)?.to_string())).collect();
+    let mut reply_to: Vec<String> = named.iter().filter_map(|addr| Some(read(addr)?.to_string())).collect();
     if reply_to.len() < named.len() {
         lost.push("what is no address in Reply-To".to_owned());
+    }
+    if reply_to.len() > able.reply_to {
+        lost.push(format!("more than {} in Reply-To", able.reply_to));
+        reply_to.truncate(able.reply_to);
     }
     let fields = Fields {
         from: written(author)?,
@@ -103,7 +85,7 @@ pub fn of(message: &Message<'_>, letter: &Letter<'_>) -> Result<(Fields, Vec<Str
         bcc,
         reply_to,
         subject: if subject.is_empty() { "(no subject)".to_owned() } else { subject },
-        headers: headers(message, lost)?,
+        headers: headers(message, able, lost)?,
         text: body.text,
         html: body.html,
         attachments: body.attachments,
@@ -153,15 +135,9 @@ fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ").trim().to_owned()
 }
 
-/// `Name <address>`, with the name as a quoted string.
-fn written(author: &Addr<'_>) -> Result<String, String> {
-    let address = read(author).ok_or("its author is no address")?;
-    let name = one_line(author.name.as_deref().unwrap_or_default());
-    if name.is_empty() {
-        return Ok(address.to_string());
-    }
-    let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-    Ok(format!("\"{quoted}\" <{address}>"))
+fn written(author: &Addr<'_>) -> Result<Author, String> {
+    let address = read(author).ok_or("its author is no address")?.to_string();
+    Ok(Author { name: one_line(author.name.as_deref().unwrap_or_default()), address })
 }
 
 /// Encoded words (RFC 2047) in a charset that can't be read would be lost without a word.
@@ -181,8 +157,8 @@ fn check_words(message: &Message<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// All other fields, each as it stands, in one line.
-fn headers(message: &Message<'_>, lost: &mut Vec<String>) -> Result<BTreeMap<String, String>, String> {
+/// All other fields that the API may be told, each as it stands, in one line.
+fn headers(message: &Message<'_>, able: Able, lost: &mut Vec<String>) -> Result<BTreeMap<String, String>, String> {
     let (mut headers, mut seen) = (BTreeMap::new(), BTreeSet::new());
     for header in message.headers() {
         let name = header.name();
@@ -203,7 +179,10 @@ fn headers(message: &Message<'_>, lost: &mut Vec<String>) -> Result<BTreeMap<Str
             lost.push(format!("more than one {name}"));
             continue;
         }
-        headers.insert(name.to_owned(), text);
+        match (able.header)(name, &text) {
+            Ok(()) => drop(headers.insert(name.to_owned(), text)),
+            Err(why) => lost.push(why),
+        }
     }
     Ok(headers)
 }

@@ -1,18 +1,13 @@
 //! The parts of a message as one text, one HTML and attachments.
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessagePart, MimeHeaders, PartType};
-use serde::{Serialize, Serializer};
 
-use super::encoding;
+use super::{Able, Attachment, encoding};
 
-/// The API takes no more.
-const MAX_ATTACHMENTS: usize = 10;
-/// An attachment has a name and no type there: which names say which types. Of application/octet-stream nothing is lost.
+/// Where an attachment has a name and no type: which names say which types. Of application/octet-stream nothing is lost.
 const TYPES: [(&str, &str); 23] = [
     ("pdf", "application/pdf"),
     ("txt", "text/plain"),
@@ -39,19 +34,8 @@ const TYPES: [(&str, &str); 23] = [
     ("mp4", "video/mp4"),
 ];
 
-#[derive(Serialize)]
-pub struct Attachment {
-    filename: String,
-    #[serde(serialize_with = "base64")]
-    content: Vec<u8>,
-}
-
-fn base64<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Base64Display::new(octets, &STANDARD))
-}
-
-#[derive(Default)]
 pub struct Body {
+    able: Able,
     pub text: Option<String>,
     pub html: Option<String>,
     pub attachments: Vec<Attachment>,
@@ -69,12 +53,12 @@ enum Within {
 }
 
 /// Errors: what must not be lost, or changed.
-pub fn read(message: &Message<'_>) -> Result<Body, String> {
+pub fn read(message: &Message<'_>, able: Able) -> Result<Body, String> {
     check_ends(message)?;
-    let mut body = Body::default();
+    let mut body = Body { able, text: None, html: None, attachments: Vec::new(), lost: Vec::new() };
     body.take(message, 0, Within::Mixed)?;
-    if body.attachments.len() > MAX_ATTACHMENTS {
-        return Err(format!("it has more than {MAX_ATTACHMENTS} attachments"));
+    if body.attachments.len() > able.attachments {
+        return Err(format!("it has more than {} attachments", able.attachments));
     }
     if body.text.is_none() && body.html.is_none() {
         body.lost.push("a message without text".to_owned());
@@ -138,10 +122,12 @@ impl Body {
                 None => {}
             }
         }
-        if within == Within::Related {
+        let is_name = |id: &&str| !id.trim().is_empty() && !id.contains(char::is_control);
+        let id = part.content_id().filter(is_name).filter(|_| self.able.inline && within == Within::Related);
+        if within == Within::Related && id.is_none() {
             self.lost.push("a part that another one shows (multipart/related)".to_owned());
         }
-        self.attach(message, part, &name);
+        self.attach(message, part, name, id);
         Ok(())
     }
 
@@ -174,7 +160,7 @@ impl Body {
         Ok(())
     }
 
-    fn attach(&mut self, message: &Message<'_>, part: &MessagePart<'_>, name: &str) {
+    fn attach(&mut self, message: &Message<'_>, part: &MessagePart<'_>, name: String, id: Option<&str>) {
         let extension = TYPES.iter().find(|(_, of)| *of == name).map(|(extension, _)| *extension);
         let given: String = part.attachment_name().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
         let filename = match given.trim() {
@@ -186,8 +172,13 @@ impl Body {
         };
         let ending = filename.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
         let is_said = |(extension, of): &(&str, &str)| *of == name && ending.as_deref() == Some(*extension);
-        if name != "application/octet-stream" && !TYPES.iter().any(is_said) {
+        if !self.able.types && name != "application/octet-stream" && !TYPES.iter().any(is_said) {
             self.lost.push(format!("the type {name} of an attachment"));
+        }
+        // A calendar is an invitation by its method, which is no part of a bare type.
+        let method = part.content_type().and_then(|kind| kind.attribute("method"));
+        if let Some(method) = method.filter(|_| self.able.types) {
+            self.lost.push(format!("the method {method} of an attachment"));
         }
         let content = match &part.body {
             PartType::Message(inner) if part.encoding != Encoding::None => inner.raw_message().to_vec(),
@@ -196,7 +187,7 @@ impl Body {
             PartType::Text(_) | PartType::Html(_) => octets(message, part),
             _ => part.contents().to_vec(),
         };
-        self.attachments.push(Attachment { filename, content });
+        self.attachments.push(Attachment { filename, kind: name, content, id: id.map(str::to_owned) });
     }
 }
 

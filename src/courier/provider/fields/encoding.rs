@@ -49,11 +49,12 @@ fn is_whole(body: &[u8]) -> bool {
 mod tests {
     use mail_parser::MessageParser;
 
-    use crate::courier::provider::bytesend::parts;
+    use crate::courier::provider::fields::{Able, parts};
 
     fn read(fields: &str, body: &str) -> Result<(), String> {
         let text = format!("Content-Type: text/plain\r\n{fields}\r\n{body}");
-        parts::read(&MessageParser::default().parse(text.as_bytes()).unwrap()).map(drop)
+        let able = Able { attachments: 1, reply_to: 1, types: false, inline: false, header: |_, _| Ok(()) };
+        parts::read(&MessageParser::default().parse(text.as_bytes()).unwrap(), able).map(drop)
     }
 
     #[test]

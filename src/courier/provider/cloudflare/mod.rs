@@ -1,4 +1,5 @@
-//! Cloudflare's Email Service, by `send_raw`: the envelope and the message as text, which no header, part or signature is lost by.
+//! Cloudflare's Email Service, by `send_raw`: the envelope and the message as text, which no header, part or signature is lost by. Or by
+//! `send`: the message as fields (`../fields/`), of which it makes one of its own.
 //!
 //! | code | meaning |
 //! |---|---|
@@ -12,12 +13,16 @@
 //!
 //! It has no idempotency key: what was sent and not answered stays unknown.
 
+mod body;
+mod header;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::judgement::{self, Judgement, NOWHERE, TOO_OFTEN, told, words};
 use super::rehearsal::{Check, Finding};
-use super::{Letter, everybody, headers, is_same};
+use super::{Letter, everybody, fields, headers, is_same};
+use crate::config::slice::Endpoint;
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome, Said};
@@ -32,6 +37,7 @@ pub struct Cloudflare {
     bearer: Secret<String>,
     /// Names of header fields that it is not shown.
     drop_headers: Vec<String>,
+    endpoint: Endpoint,
 }
 
 #[derive(Serialize)]
@@ -83,33 +89,36 @@ struct Fates {
 
 impl Cloudflare {
     /// Errors: the token is none.
-    pub fn new(token: &Secret<String>, drop_headers: Vec<String>) -> Result<Self, String> {
-        super::bearer(token).map(|bearer| Self { bearer, drop_headers })
+    pub fn new(token: &Secret<String>, drop_headers: Vec<String>, endpoint: Endpoint) -> Result<Self, String> {
+        super::bearer(token).map(|bearer| Self { bearer, drop_headers, endpoint })
     }
 
     /// The same, used with another token.
     pub fn with(&self, token: &Secret<String>) -> Result<Self, String> {
-        Self::new(token, self.drop_headers.clone())
+        Self::new(token, self.drop_headers.clone(), self.endpoint)
+    }
+
+    /// How many of these recipients go with one request.
+    pub fn part(&self, recipients: &[(u32, Address)], content: &[u8]) -> usize {
+        match self.endpoint {
+            Endpoint::SendRaw => recipients.len().min(MAX_RECIPIENTS),
+            Endpoint::Send(_) => {
+                fields::part(recipients, &headers::without(content, &self.drop_headers), MAX_RECIPIENTS)
+            }
+        }
     }
 
     pub fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
-        let unfit =
-            |enhanced: &str, text: &str| Said { enhanced: Some(enhanced.into()), text: text.into(), ..Said::default() };
-        let Some(from) = letter.sender else {
-            let text = "it is from nobody, as reports are, and this API needs a sender; it was not sent";
-            return Err(unfit("5.1.7", text));
+        let content = &headers::without(letter.content, &self.drop_headers);
+        let letter = &Letter { content, ..*letter };
+        let body = match self.endpoint {
+            Endpoint::SendRaw => raw(letter)?,
+            Endpoint::Send(on_unsupported) => {
+                let fields = fields::of(letter, body::ABLE, on_unsupported)?;
+                header::keep_to(&fields.headers).map_err(|why| fields::unfit(format!("{why}; it was not sent")))?;
+                json(&body::Body::of(&fields))?
+            }
         };
-        let content = headers::without(letter.content, &self.drop_headers);
-        let Ok(text) = std::str::from_utf8(&content) else {
-            let text = "it has octets that are not UTF-8, which this API can't be given unchanged; it was not sent";
-            return Err(unfit("5.6.3", text));
-        };
-        let raw = Raw {
-            from: from.to_string(),
-            recipients: letter.recipients.iter().map(|(_, address)| address.to_string()).collect(),
-            mime_message: text,
-        };
-        let body = serde_json::to_vec(&raw).map_err(|error| unfit("5.6.0", &format!("it is no JSON: {error}")))?;
         let authorization = Some(self.bearer.clone());
         Ok(Request { kind: "application/json", authorization, body: Secret::new(body), ..Request::default() })
     }
@@ -155,6 +164,24 @@ impl Cloudflare {
             (_, None) => judgement::by_status(reply, letter),
         }
     }
+}
+
+/// The envelope, and the message as it is.
+fn raw(letter: &Letter<'_>) -> Result<Vec<u8>, Said> {
+    let Some(from) = letter.sender else {
+        let text = "it is from nobody, as reports are, and this API needs a sender; it was not sent";
+        return Err(Said { enhanced: Some("5.1.7".into()), text: text.into(), ..Said::default() });
+    };
+    let Ok(text) = std::str::from_utf8(letter.content) else {
+        let text = "it has octets that are not UTF-8, which this API can't be given unchanged; it was not sent";
+        return Err(fields::unfit(text.to_owned()));
+    };
+    let recipients = letter.recipients.iter().map(|(_, address)| address.to_string()).collect();
+    json(&Raw { from: from.to_string(), recipients, mime_message: text })
+}
+
+fn json(body: &impl Serialize) -> Result<Vec<u8>, Said> {
+    serde_json::to_vec(body).map_err(|error| fields::unfit(format!("it is no JSON: {error}")))
 }
 
 fn by_code(status: u16, errors: &[Fault], reply: &Reply, letter: &Letter<'_>) -> Judgement {
@@ -219,82 +246,4 @@ fn names(value: &Value, address: &Address) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mail::id::MessageId;
-
-    fn cloudflare(drop: &[&str]) -> Cloudflare {
-        let drop = drop.iter().map(|name| (*name).to_owned()).collect();
-        Cloudflare::new(&Secret::new("sesame".into()), drop).unwrap()
-    }
-
-    fn to(text: &str) -> Address {
-        Address::parse_international(text).unwrap()
-    }
-
-    #[test]
-    fn rule_u16_the_envelope_is_apart_and_the_message_is_as_it_was() {
-        let sender = Some(to("a@example.net"));
-        let recipients = [(1, to("b@example.org")), (2, to("hidden@example.org"))];
-        let content = "Received: x\r\n y\r\nSubject: \u{fc}\r\nX-Odd:\r\n\tz\r\n\r\nReceived: \"body\"\\\r\n";
-        let content = content.as_bytes();
-        let letter = Letter { message: MessageId::now(), sender: &sender, recipients: &recipients, content };
-        let body = |cloudflare: Cloudflare| -> Value {
-            let request = cloudflare.request(&letter).unwrap();
-            assert_eq!(request.authorization.unwrap().expose(), "Bearer sesame");
-            serde_json::from_slice(request.body.expose()).unwrap()
-        };
-        let whole = body(cloudflare(&[]));
-        assert_eq!(whole["from"], "a@example.net");
-        assert_eq!(whole["recipients"], serde_json::json!(["b@example.org", "hidden@example.org"]));
-        assert_eq!(whole["mime_message"].as_str().unwrap().as_bytes(), content);
-        let less = body(cloudflare(&["received", "X-ODD"]));
-        assert_eq!(less["mime_message"], "Subject: \u{fc}\r\n\r\nReceived: \"body\"\\\r\n");
-    }
-
-    #[test]
-    fn rule_u16_what_json_can_not_carry_and_what_nobody_sent_is_not_sent() {
-        let recipients = [(1, to("b@example.org"))];
-        let sender = Some(to("a@example.net"));
-        let refused = |sender: &Option<Address>, content: &[u8]| {
-            let letter = Letter { message: MessageId::now(), sender, recipients: &recipients, content };
-            cloudflare(&[]).request(&letter).unwrap_err().enhanced.unwrap()
-        };
-        assert_eq!(refused(&sender, b"Subject: x\r\n\r\nf\xfcr\r\n"), "5.6.3");
-        assert_eq!(refused(&None, b"Subject: x\r\n\r\n"), "5.1.7");
-    }
-
-    #[test]
-    fn rule_u16_each_recipient_has_the_fate_that_it_is_named_by() {
-        let sender = Some(to("a@example.net"));
-        let outcomes = |recipients: &[&str], result: &str| {
-            let recipients: Vec<_> = (1..).zip(recipients.iter().map(|text| to(text))).collect();
-            let letter = Letter { message: MessageId::now(), sender: &sender, recipients: &recipients, content: b"" };
-            let body = format!("{{\"success\":true,\"errors\":[],\"messages\":[],\"result\":{result}}}").into_bytes();
-            let reply = Reply { status: 200, body, whole: true, ..Reply::default() };
-            match Cloudflare::judge(&reply, &letter) {
-                Judgement::Settled(outcomes) => outcomes
-                    .into_iter()
-                    .map(|(number, outcome)| {
-                        let word = match outcome {
-                            Outcome::Delivered(_) => "delivered",
-                            Outcome::Failed(_) | Outcome::Unsendable(_) => "failed",
-                            Outcome::Deferred(_) | Outcome::Unknown(_) => "other",
-                        };
-                        (number, word)
-                    })
-                    .collect::<Vec<_>>(),
-                other => panic!("{other:?}"),
-            }
-        };
-        let five = ["a@x.org", "b@x.org", "c@x.org", "D@x.org", "e@x.org"];
-        let result = "{\"delivered\":[\"a@X.org\"],\"permanent_bounces\":[{\"email\":\"b@x.org\"}],\"queued\":[\"c@x.org\",\"d@x.org\"]}";
-        let expected = [(1, "delivered"), (2, "failed"), (3, "delivered"), (4, "delivered"), (5, "failed")];
-        assert_eq!(outcomes(&five, result), expected);
-        assert_eq!(
-            outcomes(&["a@x.org"], "{\"delivered\":[],\"permanent_bounces\":[],\"queued\":[]}"),
-            [(1, "delivered")]
-        );
-        assert_eq!(outcomes(&["a@x.org"], "null"), [(1, "delivered")]);
-    }
-}
+mod tests;
