@@ -26,6 +26,7 @@ pub mod smtp;
 pub mod strace;
 pub mod traces;
 pub mod verdict;
+pub mod weather;
 pub mod witness;
 
 use std::fs;
