@@ -1,7 +1,12 @@
-//! Whom an answer that speaks of the login is meant for: many say 530 or 454 at MAIL, or 403, to a sender that is not ours, and would
-//! to every message of his, while they take those of others.
+//! Whom a refusal is meant for that may be meant for all: many say 530, 454 or `5.7.1` at MAIL, or 403, to a sender that is not ours, and
+//! would to every message of his, while they take those of others; and a relay that has forgotten us says it to everybody.
+
+use std::collections::VecDeque;
 
 use crate::mail::address::ReversePath;
+
+/// How many who were refused are remembered: more at a time are hardly the senders' affair.
+const MOST: usize = 64;
 
 /// How messages were answered of late.
 #[derive(Debug, Default)]
@@ -10,6 +15,10 @@ pub struct Admission {
     passed: bool,
     /// Whose message was refused last, with none that passed since.
     refused: Option<ReversePath>,
+    /// Who was refused, and whether others passed since; the last one is last.
+    known: VecDeque<(ReversePath, bool)>,
+    /// Others than he were refused with none that passed since.
+    several: bool,
 }
 
 impl Admission {
@@ -19,12 +28,28 @@ impl Admission {
         self.passed || self.refused.as_ref() == Some(sender)
     }
 
-    pub fn passed(&mut self) {
-        (self.passed, self.refused) = (true, None);
+    /// Whether another refusal of this sender's is known to be his own: he was refused, others passed, and nobody else was refused since.
+    /// Without such a proof a message may wait, and is not given up.
+    pub fn is_known(&self, sender: &ReversePath) -> bool {
+        let is_alone = !self.several && self.refused.as_ref().is_none_or(|other| other == sender);
+        is_alone && self.known.iter().any(|(known, others)| known == sender && *others)
+    }
+
+    pub fn passed(&mut self, sender: &ReversePath) {
+        (self.passed, self.refused, self.several) = (true, None, false);
+        self.known.retain(|(known, _)| known != sender);
+        self.known.iter_mut().for_each(|(_, others)| *others = true);
     }
 
     pub fn refused(&mut self, sender: &ReversePath) {
+        self.several |= self.refused.as_ref().is_some_and(|other| other != sender);
         self.refused = Some(sender.clone());
+        if !self.known.iter().any(|(known, _)| known == sender) {
+            self.known.push_back((sender.clone(), false));
+        }
+        if self.known.len() > MOST {
+            self.known.pop_front();
+        }
     }
 
     /// No host was of use: who is let in when one is again isn't known.
@@ -38,9 +63,12 @@ mod tests {
     use super::*;
     use crate::mail::address::Address;
 
+    fn sender(text: &str) -> ReversePath {
+        Some(Address::parse(text).unwrap())
+    }
+
     #[test]
     fn rule_q1_a_refusal_that_speaks_of_the_login_is_the_routes_until_others_pass_or_one_sender_has_it_twice() {
-        let sender = |text: &str| Some(Address::parse(text).unwrap());
         let (bad, good) = (sender("bad@a.test"), sender("good@a.test"));
         let mut admission = Admission::default();
         assert!(!admission.is_of(&bad));
@@ -49,12 +77,38 @@ mod tests {
         assert!(admission.is_of(&bad) && !admission.is_of(&good) && !admission.is_of(&None));
         admission.refused(&good);
         assert!(!admission.is_of(&bad), "several are refused: it is the route");
-        admission.passed();
+        admission.passed(&good);
         for _ in 0..3 {
             assert!(admission.is_of(&bad) && admission.is_of(&good));
             admission.refused(&bad);
         }
         admission.failed();
         assert!(!admission.is_of(&good));
+    }
+
+    #[test]
+    fn rule_q15_a_policy_is_one_senders_when_he_is_refused_again_behind_others_who_passed() {
+        let (bad, good, other) = (sender("bad@a.test"), sender("good@a.test"), sender("other@a.test"));
+        let mut admission = Admission::default();
+        admission.passed(&good);
+        assert!(!admission.is_known(&bad), "nobody has refused him");
+        admission.refused(&bad);
+        assert!(!admission.is_known(&bad), "nobody has passed since");
+        admission.passed(&good);
+        assert!(admission.is_known(&bad) && !admission.is_known(&good));
+        admission.refused(&bad);
+        assert!(admission.is_known(&bad));
+        // Now everybody is.
+        admission.refused(&other);
+        assert!(!admission.is_known(&bad) && !admission.is_known(&other));
+        admission.refused(&bad);
+        assert!(!admission.is_known(&bad));
+        admission.passed(&bad);
+        assert!(!admission.is_known(&bad) && admission.is_known(&other));
+        for number in 0..MOST {
+            admission.refused(&sender(&format!("{number}@a.test")));
+        }
+        admission.passed(&good);
+        assert!(!admission.is_known(&other), "only so many are remembered");
     }
 }

@@ -71,8 +71,7 @@ pub async fn carry_out(vault: &Vault, order: Order, mut tell: impl AsyncFnMut(Co
     while let Some(after) = next {
         let own = order.clone();
         let done = vault.writer.run(move |store| slice(store, &own, after)).await;
-        let done =
-            done.map_err(|error| format!("the store took nothing ({error:?}); {} were done", counts.messages))?;
+        let done = done.map_err(|error| format!("{error}; {} messages were done before", counts.messages))?;
         for segment in done.segments {
             vault.segments.remove(segment).await;
         }

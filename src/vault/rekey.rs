@@ -100,7 +100,7 @@ pub async fn change(vault: &Vault, parent: &ChildPackets, actor: &str, named: &s
         store.keys.adopt(std::iter::once(next).chain(current).collect());
         Ok(())
     });
-    adopted.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    adopted.await.map_err(|error| error.to_string())?;
     let count = wrap_all(vault).await.map_err(|error| format!("not all keys were wrapped anew: {error:?}"))?;
     let data = serde_json::json!({ "master": master::name(&id), "keys": count }).to_string();
     let event = Event { actor: Some(actor.to_owned()), severity: 5, data: Some(data), ..event() };

@@ -176,6 +176,13 @@ impl Letter {
             whole.extend_from_slice(field.whole.get(done..).unwrap_or_default());
             field.whole = whole;
         }
+        if name.is_some_and(|name| name.contains(char::is_control)) {
+            // It is often a web form's: within an encoded-word it would be seen by whoever reads From, and by no filter before.
+            return Err(Failure::new(
+                exit::DATAERR,
+                "the name (-F) has a control character, such as the end of a line",
+            ));
+        }
         if !self.fields.iter().any(|field| field.is("From")) {
             let author = sender.or(settings.from.as_ref()).ok_or_else(|| {
                 let why = "the message has no From, and no sender is named: give -f, or set from in the settings";

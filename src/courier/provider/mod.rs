@@ -295,7 +295,7 @@ impl Provider {
             Judgement::Settled(outcomes) => {
                 let is_delivered = |(_, outcome): &(u32, Outcome)| matches!(outcome, Outcome::Delivered(_));
                 if access.is_ours() && outcomes.iter().any(is_delivered) {
-                    self.admission().passed();
+                    self.admission().passed(letter.sender);
                 }
                 let from = |said: Said| Said { host: self.settings.host.clone(), tls: tls.map(str::to_owned), ..said };
                 Verdict::Settled(outcomes.into_iter().map(|(number, outcome)| (number, outcome.map(from))).collect())

@@ -10,6 +10,7 @@ use super::transaction::{self, Attempt};
 use super::{Patience, Upstream, failed, perhaps_elsewhere};
 use crate::courier::parcel::{Parcel, Step, Verdict};
 use crate::ipc::waits::END;
+use crate::mail::address::ReversePath;
 use crate::mail::outcome::{Outcome, Said};
 
 /// For a session with a host that lets us in, all tried hosts together, and for the answer to a command: with both, a client hears of
@@ -64,11 +65,13 @@ impl Upstream {
             self.speak_of_chunks(&mut session);
             let is_over = parcel.teller.has_spoken();
             match ended {
-                Attempt::Settled { outcomes, reusable } => return self.settled(session, outcomes, reusable),
+                Attempt::Settled { outcomes, reusable } => {
+                    return self.settled(session, &parcel.sender, outcomes, reusable);
+                }
                 Attempt::PutOff { outcomes, reusable } => {
                     let reached = session.index;
                     if is_over || put_off.is_some() {
-                        return self.settled(session, outcomes, reusable);
+                        return self.settled(session, &parcel.sender, outcomes, reusable);
                     }
                     if is_reused {
                         tour.reached(reached, reached);
@@ -126,10 +129,16 @@ impl Upstream {
         }
     }
 
-    fn settled(&self, session: Session, outcomes: Vec<(u32, Outcome)>, reusable: bool) -> Verdict {
+    fn settled(
+        &self,
+        session: Session,
+        sender: &ReversePath,
+        outcomes: Vec<(u32, Outcome)>,
+        reusable: bool,
+    ) -> Verdict {
         self.let_go(session, reusable);
         if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
-            self.admission().passed();
+            self.admission().passed(sender);
         }
         Verdict::Settled(outcomes)
     }

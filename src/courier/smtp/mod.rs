@@ -134,6 +134,7 @@ impl Upstream {
         let mut reasons: Vec<Refused> = Vec::new();
         let (mut put_off, mut lacking, mut broken_off, mut over) = (None::<Vec<(u32, Outcome)>>, None, None, None);
         let (is_of_the_sender, mut is_unwelcome) = (self.admission().is_of(&parcel.sender), false);
+        let is_known = self.admission().is_known(&parcel.sender);
         loop {
             let (mut session, is_reused) = match reused.take() {
                 Some(session) => (session, true),
@@ -158,13 +159,13 @@ impl Upstream {
                 heard.retain(stays);
             }
             self.speak_of_chunks(&mut session);
-            let ended = transaction::attempt(&mut session, parcel, patience).await;
+            let ended = transaction::attempt(&mut session, parcel, patience, is_known).await;
             self.speak_of_chunks(&mut session);
             match ended {
                 Attempt::Settled { outcomes, reusable } => {
                     self.let_go(session, reusable);
                     if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
-                        self.admission().passed();
+                        self.admission().passed(&parcel.sender);
                     }
                     return Part::Ended(Verdict::Settled(outcomes));
                 }

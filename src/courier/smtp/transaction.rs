@@ -6,7 +6,7 @@
 //! | any from MAIL to the dot | none, garbled, 421, 503 | | broken off: it may be for what is said of this message, so it waits by itself |
 //! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed, if no other host offers it | |
 //! | content | it has 8 bits, and 8BITMIME is not offered | Failed, if no other host offers it; no dot follows | |
-//! | MAIL | 454, 530, 534, 535, 538; 5yz not of this message (`verdicts`) | | route failed, or broken off where it may be for the sender (`admission`) |
+//! | MAIL | 454, 530, 534, 535, 538; 5yz not of this message (`verdicts`), or of a policy that may be against all (`admission`) | | route failed, or broken off where it may be for the sender (`admission`) |
 //! | DATA | 454, 503, 530, 534, 535, 538 | | broken off |
 //! | MAIL, DATA | 4yz / other 5yz | Deferred (another host may be tried once) / Failed | |
 //! | RCPT | 421, 503, 530, 534, 535, 538 | Deferred, where there are others | broken off; the others are tried without that one |
@@ -18,7 +18,7 @@
 //! | a chunk, the last too | 421, 454, 50z, 530, 534, 535, 538 | | broken off, and after 50z DATA is used from then on |
 //! | a chunk but the last | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
 //! | dot, last chunk | none, garbled, 2yz and a refusal behind it, a refusal and 2yz behind it | Unknown | |
-//! | dot, last chunk | 421 | | broken off |
+//! | dot, last chunk | 421, 530, 534, 535, 538, behind DATA 503 | | broken off |
 //! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
 //!
 //! From RCPT on a 5yz of class 5.4 (routing) or 5.5 (protocol) is as a 4yz (rule Q15). Whose sender waits is told each 5yz as it is,
@@ -98,9 +98,11 @@ pub enum Attempt {
 pub use live::live;
 
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
-pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
+/// `is_known`: a policy against the sender is known to be his affair (`admission`).
+pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience, is_known: bool) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes, is_live: false, is_told: false, has_refused: false }.run().await
+    let (is_live, is_told, has_refused) = (false, false, false);
+    Transaction { session, parcel, patience, outcomes, is_live, is_known, is_told, has_refused }.run().await
 }
 
 struct Transaction<'a> {
@@ -111,6 +113,8 @@ struct Transaction<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// Its sender waits, and is told what is answered, to try again or not.
     is_live: bool,
+    /// A policy against the sender is his affair.
+    is_known: bool,
     /// MAIL was said.
     is_told: bool,
     /// The upstream has refused some of them.

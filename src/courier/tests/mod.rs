@@ -298,9 +298,13 @@ impl Vault {
     }
 
     fn offer_with(&mut self, manner: Manner, recipients: Vec<Addressee>, size: usize) -> Job {
+        self.offer_from("sender@gate.test", manner, recipients, size)
+    }
+
+    fn offer_from(&mut self, sender: &str, manner: Manner, recipients: Vec<Addressee>, size: usize) -> Job {
         self.job += 1;
         let job = Job(self.job);
-        let sender = Some(Address::parse("sender@gate.test").unwrap());
+        let sender = Some(Address::parse(sender).unwrap());
         let count = u32::try_from(recipients.len()).unwrap();
         let (message, size) = (MessageId::now(), u64::try_from(size).unwrap());
         self.say(&Offer::Message { job, message, sender, manner, size, recipients: count });

@@ -22,7 +22,10 @@ fn rule_u10_every_phase_has_the_outcome_of_the_table() {
         (Phase::Ehlo, "421 no", "route"),
         (Phase::Mail, "451 4.3.0 later", "deferred 451"),
         (Phase::Mail, "452 4.3.1 disk full", "deferred 452"),
-        (Phase::Mail, "550 5.7.1 not you", "failed 550"),
+        (Phase::Mail, "550 5.1.8 no such sender", "failed 550"),
+        (Phase::Mail, "550 5.7.1 not you", "route"),
+        (Phase::Mail, "554 5.7.1 Client host rejected", "route"),
+        (Phase::Mail, "550 access denied", "route"),
         (Phase::Mail, "552 5.3.4 too big", "failed 552"),
         (Phase::Mail, "421 4.3.2 closing", "broken off"),
         (Phase::Mail, "454 4.7.0 no", "route"),
@@ -49,6 +52,9 @@ fn rule_u10_every_phase_has_the_outcome_of_the_table() {
         (Phase::Dot, "451 4.3.0 later", "deferred 451"),
         (Phase::Dot, "554 5.6.0 spam", "failed 554"),
         (Phase::Dot, "421 4.3.2 closing", "broken off"),
+        (Phase::Dot, "530 5.7.0 log in", "broken off"),
+        (Phase::Dot, "535 5.7.8 who", "broken off"),
+        (Phase::Dot, "503 5.5.1 DATA first", "broken off"),
         (Phase::Dot, "354 what", "unknown"),
         (Phase::Dot, "garbled", "unknown"),
     ];
@@ -184,7 +190,7 @@ fn rule_u14_a_failing_host_leads_to_the_next_at_once_and_the_message_arrives_onc
 #[test]
 fn what_a_host_has_decided_or_may_have_taken_is_not_shown_to_another() {
     let faults = [
-        (Fault::say(Phase::Mail, "550 5.7.1 no"), "failed 550"),
+        (Fault::say(Phase::Mail, "550 5.1.8 no"), "failed 550"),
         (Fault::say(Phase::Rcpt, "450 4.2.1 later"), "deferred 450"),
         (Fault::say(Phase::Data, "554 5.7.1 no"), "failed 554"),
         (Fault::say(Phase::Dot, "554 5.7.1 no"), "failed 554"),
@@ -271,4 +277,38 @@ fn rule_u14_rule_u10_a_host_that_refuses_some_and_then_leaves_leads_to_the_next(
     assert_eq!(ending.word(), "delivered 250", "{ending:?}");
     assert_eq!(second.next(PATIENCE).unwrap().recipients, ["grey@b.test", "fine@b.test"]);
     nothing_arrives(&first);
+}
+
+/// What an upstream answers at MAIL on its connections, in their order: on some it takes one message before.
+fn denied(at: &[(usize, usize)]) -> Options {
+    let say = || Fault::say(Phase::Mail, "554 5.7.1 Client host rejected: Access denied");
+    let faults = at.iter().map(|(connection, after)| Fault { connection: Some(*connection), after: *after, ..say() });
+    Options { faults: faults.collect(), ..Options::default() }
+}
+
+fn from(bench: &mut Bench, sender: &str) -> String {
+    let to = vec![Address::parse("a@b.test").unwrap().into()];
+    let job = bench.vault.offer_from(sender, Manner::default(), to, 3);
+    bench.vault.follow(job, b"x\r\n").word()
+}
+
+/// A relay that has forgotten us says to everybody what it says to one who may not send.
+#[test]
+fn rule_q15_a_policy_at_mail_bounces_nothing_before_it_is_known_to_be_against_one_sender() {
+    let all: Vec<(usize, usize)> = [(0, 1)].into_iter().chain((1..20).map(|connection| (connection, 0))).collect();
+    let (mut bench, _sink) = bench(denied(&all));
+    assert_eq!(from(&mut bench, "good@gate.test"), "delivered 250");
+    for sender in ["one@gate.test", "two@gate.test", "one@gate.test", "three@gate.test"] {
+        let word = from(&mut bench, sender);
+        assert!(["broken off", "route"].contains(&word.as_str()), "{sender}: {word}");
+    }
+}
+
+#[test]
+fn rule_q15_a_policy_at_mail_is_the_messages_fate_when_others_have_passed_beside_its_sender() {
+    let (mut bench, _sink) = bench(denied(&[(0, 1), (1, 0), (2, 1), (3, 0)]));
+    assert_eq!(from(&mut bench, "good@gate.test"), "delivered 250");
+    assert_eq!(from(&mut bench, "bad@gate.test"), "broken off");
+    assert_eq!(from(&mut bench, "good@gate.test"), "delivered 250");
+    assert_eq!(from(&mut bench, "bad@gate.test"), "failed 554");
 }

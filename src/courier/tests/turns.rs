@@ -206,7 +206,7 @@ fn rule_u13_two_answers_to_a_message_of_which_one_refuses_leave_it_unknown() {
 fn rule_u11_a_session_that_answers_rset_or_a_refused_mail_twice_serves_nobody_else() {
     let twice: [Says; 2] = [
         &[("dot", "554 5.7.1 spam\r\n"), ("RSET", "250 2.0.0 ok\r\n250 2.0.0 ok\r\n")],
-        &[("MAIL", "554 5.7.1 spam\r\n421 4.3.2 closing\r\n")],
+        &[("MAIL", "554 5.1.8 nobody\r\n421 4.3.2 closing\r\n")],
     ];
     for offers in FORMS {
         for says in twice {

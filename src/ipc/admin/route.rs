@@ -35,6 +35,8 @@ pub enum Standing {
     Paced,
     /// No courier serves it.
     Absent,
+    /// It was paused, and is not in the configuration any more.
+    Unconfigured,
 }
 
 impl Standing {
@@ -47,6 +49,7 @@ impl Standing {
             Self::Paused => "paused",
             Self::Paced => "paced",
             Self::Absent => "absent",
+            Self::Unconfigured => "unconfigured",
         }
     }
 }

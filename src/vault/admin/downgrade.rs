@@ -18,7 +18,7 @@ pub async fn order(vault: &Vault, actor: &str) -> Result<Response, String> {
         refused => Ok(refused),
     });
     let told = told.await;
-    told.map_err(|error| format!("the store took nothing: {error:?}"))??;
+    told.map_err(|error| error.to_string())??;
     vault.goes_back.set(true);
     Ok(Response::Done)
 }

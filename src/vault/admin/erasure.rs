@@ -70,7 +70,7 @@ pub async fn redact(
         }
         Ok(last)
     });
-    let ordered = ordered.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    let ordered = ordered.await.map_err(|error| error.to_string())?;
     let event = ordered.ok_or(match unlisted {
         0 => "nothing was found: there is nothing to erase",
         _ => "the log has nothing of it; on the list of suppressed addresses only a hash is left, by which nothing is sent there",

@@ -19,5 +19,5 @@ pub async fn open(vault: &Vault, credential: &str, note: Option<String>, actor: 
     let event = Event { severity: 4, actor, reason, data, ..Event::new(Name::IncidentOpened, Outcome::Info) };
     let event = event.with(Field::Account, credential);
     let done = vault.writer.run(move |store| store.record(vec![event])).await;
-    done.map(|()| Response::Done).map_err(|error| format!("the store took nothing: {error:?}"))
+    done.map(|()| Response::Done).map_err(|error| error.to_string())
 }

@@ -59,7 +59,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
                 Ok(done)
             };
             let done = desk.vault.writer.run(work).await;
-            let done = done.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            let done = done.map_err(|error| error.to_string())?;
             for segment in done.segments {
                 desk.vault.segments.remove(segment).await;
             }

@@ -22,6 +22,14 @@ use crate::vault::store::pauses::Pause;
 /// Senders that are tried at once, at most: as many fit into a frame.
 const SENDERS: usize = 8;
 
+/// A pause outlives the upstream that it is of.
+fn shown(state: route::State, configured: &[String]) -> route::State {
+    match configured.contains(&state.upstream) {
+        true => state,
+        false => route::State { standing: route::Standing::Unconfigured, ..state },
+    }
+}
+
 /// Errors: why it was refused, in words.
 pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<Response>) -> Result<Response, String> {
     match command {
@@ -30,7 +38,8 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
                 let (schedule, authority) = (desk.vault.schedule.borrow(), desk.vault.authority.borrow());
                 let names: BTreeSet<String> =
                     schedule.paused().chain(authority.slice.upstreams.iter().cloned()).collect();
-                names.into_iter().map(|name| schedule.state(&name, Instant::now())).collect::<Vec<_>>()
+                let states = names.into_iter().map(|name| schedule.state(&name, Instant::now()));
+                states.map(|state| shown(state, &authority.slice.upstreams)).collect::<Vec<_>>()
             };
             for state in states {
                 let part = Response::Route(route::Response::State(Box::new(state)));
@@ -49,7 +58,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
                 store.pauses.set(&own, &kept)?;
                 store.record(vec![event])
             });
-            done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            done.await.map_err(|error| error.to_string())?;
             desk.vault.schedule.borrow_mut().pause(&upstream, Some(pause));
         }
         Command::Resume { upstream, note } => {
@@ -66,7 +75,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
                 store.pauses.end(&own)?;
                 store.record(vec![event])
             });
-            done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            done.await.map_err(|error| error.to_string())?;
             let mut schedule = desk.vault.schedule.borrow_mut();
             schedule.pause(&upstream, None);
             schedule.try_now(&upstream);
@@ -109,7 +118,7 @@ async fn test(
     let outcome = if passed { Outcome::Success } else { Outcome::Failure };
     let event = Event { outcome, ..ordered(Name::RouteTest, upstream, actor, None) };
     let done = desk.vault.writer.run(move |store| store.record(vec![event]));
-    done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    done.await.map_err(|error| error.to_string())?;
     let tested = Response::Route(route::Response::Tested(passed));
     parts.send(tested).await.map_err(|_| "whoever asked is gone".to_owned())
 }

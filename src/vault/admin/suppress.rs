@@ -33,7 +33,7 @@ pub async fn perform(
                 return Err("its end is over already".to_owned());
             }
             let done = vault.writer.run(move |store| add(store, entries, &terms, &actor));
-            let [added, changed, kept] = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            let [added, changed, kept] = done.await.map_err(|error| error.to_string())?;
             say(parts, Part::Added { added, changed, kept }).await
         }
         Command::Remove { addresses, scope, note } => {
@@ -42,8 +42,7 @@ pub async fn perform(
             let terms = Terms { scope, now_us: now_us(), expires_us: None, note, replace: false };
             let actor = actor.to_owned();
             let done = vault.writer.run(move |store| remove(store, addresses, &terms, &actor));
-            let Removed { count, absent, holds } =
-                done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            let Removed { count, absent, holds } = done.await.map_err(|error| error.to_string())?;
             for address in absent {
                 say(parts, Part::Absent(Box::new(address))).await?;
             }
@@ -189,5 +188,5 @@ async fn say(parts: &Sender<Response>, part: Part) -> Result<Response, String> {
 pub async fn erase(vault: &Vault, address: &Address) -> Result<usize, String> {
     let own = address.clone();
     let erased = vault.writer.run(move |store| store.suppressions.erase(&own));
-    erased.await.map_err(|error| format!("the store took nothing: {error:?}"))
+    erased.await.map_err(|error| error.to_string())
 }

@@ -320,7 +320,7 @@ pub fn unwritten(error: &io::Error) -> String {
 }
 
 fn failed(error: &crate::vault::store::writer::NotStored) -> String {
-    format!("the store took nothing: {error:?}")
+    error.to_string()
 }
 
 async fn left(parts: &Sender<Response>, reason: &str) -> Result<Response, String> {

@@ -14,5 +14,5 @@ pub async fn look(desk: &Desk, actor: &str) -> Result<Response, String> {
     let event = route_event(Name::RouteTest, POST, Some("ordered".into()));
     let event = Event { outcome, actor: Some(actor.to_owned()), severity: 5, ..event };
     let done = desk.vault.writer.run(move |store| store.record(vec![event])).await;
-    done.map(|()| Response::Turnstile(answer)).map_err(|error| format!("the store took nothing: {error:?}"))
+    done.map(|()| Response::Turnstile(answer)).map_err(|error| error.to_string())
 }

@@ -82,6 +82,6 @@ async fn test(desk: &Desk, name: &str, actor: &str) -> Result<Answer, String> {
     let outcome = if is_taken { Outcome::Success } else { Outcome::Failure };
     let tested = Event { outcome, actor: Some(actor.to_owned()), severity: 5, ..event(Name::WebhookTest, name, None) };
     let done = desk.vault.writer.run(move |store| store.record(vec![tested]));
-    done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    done.await.map_err(|error| error.to_string())?;
     Ok(answer)
 }

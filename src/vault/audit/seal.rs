@@ -280,7 +280,7 @@ impl Sealing {
         };
         let standing = Standing { last, refuses, holes: self.publisher.holes().await? };
         let declared = self.vault.writer.run(move |store| resume::declare(store, &standing, &wish)).await;
-        let declared = declared.map_err(|error| format!("the store took nothing: {error:?}"))??;
+        let declared = declared.map_err(|error| error.to_string())??;
         let Declared { gap, root, .. } = declared;
         let (size, old) = (gap.resumed, (gap.old_size, gap.old_root));
         let ask = Ask::Resume { last, kept: gap.kept, old, size, root };

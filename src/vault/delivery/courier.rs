@@ -1,5 +1,6 @@
 //! One courier: the jobs it has, their content as it asks for it, and their outcomes.
 
+mod acquittal;
 mod content;
 mod ending;
 mod ends;
@@ -59,6 +60,8 @@ struct Active {
     suspects: Suspects,
     /// The upstream has said something of somebody.
     is_answered: bool,
+    /// It was a suspect, and takes longer than one that ends a courier does.
+    is_slow: bool,
 }
 
 /// What a job waited for.
@@ -108,6 +111,7 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
     let mut courier =
         Courier { vault, peer, offers, active, introduced, drains, ready, rehearsals, verifications, lives };
     let parting = loop {
+        let due = courier.next_acquittal();
         let heard = tokio::select! {
             said = progress.receive() => match said {
                 Ok(Some(said)) => courier.hear(said).await,
@@ -132,6 +136,10 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             }
             Some((job, bidding)) = biddings.recv() => {
                 courier.bid(job, bidding).await;
+                Ok(())
+            }
+            job = Courier::acquittal(due) => {
+                courier.acquit(job).await;
                 Ok(())
             }
             Some(rehearsal) = rehearsed.recv() => {
@@ -238,9 +246,21 @@ impl Courier {
         let (begun, put_off, writing) = (Instant::now(), None, Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let (sent, digest, wanted) = (0, Sha256::new(), 0);
-        let (reading, suspects, is_answered) = (false, Suspects::default(), false);
-        let active =
-            Active { leased, open, begun, put_off, writing, sent, digest, wanted, reading, suspects, is_answered };
+        let (reading, suspects, is_answered, is_slow) = (false, Suspects::default(), false, false);
+        let active = Active {
+            leased,
+            open,
+            begun,
+            put_off,
+            writing,
+            sent,
+            digest,
+            wanted,
+            reading,
+            suspects,
+            is_answered,
+            is_slow,
+        };
         self.active.insert(job, active);
         match (body, self.active.get_mut(&job)) {
             (Ok(body), Some(active)) => active.leased.body = body,

@@ -96,6 +96,7 @@ impl Schedule {
             held: HashMap::new(),
             is_alone: false,
             empties: false,
+            slow: 0,
             offers,
             rehearse: None,
             verify: None,
@@ -168,6 +169,20 @@ impl Schedule {
         let Some(upstream) = self.upstreams.get_mut(upstream) else { return };
         let lanes = std::mem::take(&mut upstream.passed_over);
         self.arrived(lanes);
+    }
+
+    /// A courier's suspect isn't one any more, and may take its time.
+    pub fn acquitted(&mut self, upstream: &str, instance: Instance) {
+        if let Some(courier) = self.courier(upstream, instance) {
+            (courier.is_alone, courier.slow) = (false, courier.slow.saturating_add(1));
+        }
+    }
+
+    /// One of those has come to its end.
+    pub fn slow_one_ended(&mut self, upstream: &str, instance: Instance) {
+        if let Some(courier) = self.courier(upstream, instance) {
+            courier.slow = courier.slow.saturating_sub(1);
+        }
     }
 
     /// A courier never got so many.

@@ -71,7 +71,7 @@ async fn pass(vault: &Vault, ended: &Arc<Ended>) -> Result<HashMap<String, Count
     while let Some(after) = next {
         let own = Arc::clone(ended);
         let done = vault.writer.run(move |store| slice(store, &own, after)).await;
-        let (counts, rest) = done.map_err(|error| format!("the store took nothing ({error:?})"))?;
+        let (counts, rest) = done.map_err(|error| error.to_string())?;
         for (id, more) in counts {
             add(all.entry(id).or_default(), more);
         }

@@ -141,3 +141,30 @@ fn rule_q18_a_message_whose_task_fell_twice_is_set_aside_and_the_courier_goes_on
     vault.drain();
     assert_eq!(aside(&bench), 1);
 }
+
+/// What ends a courier ends it soon: who waits for a slow upstream keeps neither other suspects nor anybody else from it.
+#[test]
+fn rule_q18_a_suspect_that_waits_for_its_upstream_keeps_nobody_from_it() {
+    let mut bench = Bench::new();
+    bench.slice.credentials.truncate(1);
+    let mut vault = bench.run();
+    test(async {
+        let (mut edge, courier, all) = under_way(&bench, &mut vault, 2).await;
+        drop(courier);
+        let mut courier = vault.courier().await;
+        let (slow, first, ..) = courier.message().await;
+        edge.submit(1, &["later@example.org"], b"x\r\n").await;
+        quiet(&mut courier).await;
+        // The other suspect has it to itself, but for the slow one; then all others go.
+        let (job, second, ..) = courier.message().await;
+        assert!(all.contains(&first) && all.contains(&second) && first != second);
+        quiet(&mut courier).await;
+        delivered(&mut courier, job).await;
+        let (job, later, ..) = courier.message().await;
+        assert!(!all.contains(&later));
+        delivered(&mut courier, job).await;
+        delivered(&mut courier, slow).await;
+    });
+    vault.drain();
+    assert_eq!((aside(&bench), bench.count("SELECT count(*) FROM spool_msg WHERE ended > 0")), (0, 0));
+}

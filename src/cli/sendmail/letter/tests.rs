@@ -98,3 +98,13 @@ fn recipients_are_read_from_the_header_and_hidden_ones_go() {
     assert_eq!(taken("Subject: s\n\n").0.unwrap(), Vec::<String>::new());
     assert_eq!(taken("To: a@b.c d@e.f\n\n").0.unwrap_err().code, exit::DATAERR);
 }
+
+#[test]
+fn a_name_that_would_hide_lines_in_an_encoded_word_is_refused() {
+    for name in ["A\r\nBcc: v@example.org", "A\nB", "A\0", "J\u{fc}rg\u{7f}", "A\u{85}B"] {
+        let mut letter = Letter::read(&b"x\n"[..]).unwrap();
+        let failure = letter.complete(&settings(), None, Some(name)).unwrap_err();
+        assert!(failure.code == exit::DATAERR && failure.text.contains("(-F)"), "{name:?}: {failure:?}");
+    }
+    assert!(whole("x\n", Some("J\u{fc}rg")).starts_with("From: =?utf-8?B?"));
+}

@@ -94,7 +94,12 @@ impl Bytesend {
     /// once more by the key. Its 409 has two meanings: the same is being sent at this
     /// moment, which is over soon; or another one was sent under this key, which it stays for a day.
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
+        let is_suppressed = is_suppressed(&reply.body);
         let named = |outcome| match (outcome, reference(&reply.body)) {
+            (Outcome::Delivered(said), _) if is_suppressed => {
+                let text = "it has all recipients on its suppression list, and sends nothing".to_owned();
+                Outcome::Failed(Said { enhanced: Some("5.7.1".to_owned()), text, ..said })
+            }
             (Outcome::Delivered(said), Some(name)) => Outcome::Delivered(Said { reference: Some(name), ..said }),
             (Outcome::Delivered(_), None) => judgement::unknown(reply),
             (other, _) => other,
@@ -152,6 +157,15 @@ fn is_another(body: &[u8]) -> bool {
     }
     let refused: Option<Refused> = serde_json::from_slice(body).ok();
     refused.is_some_and(|Refused { error }| &*error.code == "NOT_UNIQUE" && !error.message.contains("in progress"))
+}
+
+/// Whether a 200 says that nobody gets it.
+fn is_suppressed(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        status: Box<str>,
+    }
+    serde_json::from_slice::<Answer>(body).is_ok_and(|answer| answer.status.eq_ignore_ascii_case("suppressed"))
 }
 
 /// What an answer calls the message, by which webhooks tell of it later.

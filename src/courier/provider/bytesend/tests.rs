@@ -274,3 +274,25 @@ fn rule_u16_a_409_is_put_off_while_the_same_is_under_way_and_a_failure_where_the
         assert!(outcomes.iter().all(|(_, outcome)| outcome.said().text.starts_with("HTTP 409")), "{outcomes:?}");
     }
 }
+
+#[test]
+fn rule_u16_what_bytesend_suppresses_is_not_delivered() {
+    let (sender, recipients) = (Some(to("a@example.net")), vec![(1, to("b@example.org"))]);
+    let letter = Letter { message: MessageId::now(), sender: &sender, recipients: &recipients, content: b"x\r\n" };
+    for (body, is_delivered) in [
+        (json!({ "emailId": "em_1" }), true),
+        (json!({ "emailId": "em_1", "status": "QUEUED" }), true),
+        (json!({ "emailId": "em_1", "status": "SUPPRESSED" }), false),
+        (json!({ "status": "suppressed" }), false),
+    ] {
+        let reply = Reply { status: 200, body: body.to_string().into_bytes(), whole: true, ..Reply::default() };
+        let Judgement::Settled(outcomes) = Bytesend::judge(&reply, &letter) else { panic!("{body}") };
+        match &outcomes[0].1 {
+            Outcome::Delivered(_) => assert!(is_delivered, "{body}"),
+            Outcome::Failed(said) => {
+                assert!(!is_delivered && said.enhanced.as_deref() == Some("5.7.1"), "{body}: {said:?}")
+            }
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+}

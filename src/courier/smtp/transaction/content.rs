@@ -76,7 +76,10 @@ impl Transaction<'_> {
     /// those to the envelope were all read.
     pub(super) async fn ended(mut self, is_matched: bool) -> Attempt {
         match self.session.wire.reply(self.patience.dot).await {
-            Ok(reply) if reply.code == 421 => self.route("dot", &reply.to_string(), false),
+            // Of a chunk, 503 may be about chunks.
+            Ok(reply) if speaks_of_the_session(&reply) && (is_matched || reply.code != 503) => {
+                self.route("dot", &reply.to_string(), false)
+            }
             Ok(reply) if reply.is_positive() => {
                 let aside = if is_matched { self.listen().await } else { self.recount().await };
                 // One of them was to something before it: nobody knows which.

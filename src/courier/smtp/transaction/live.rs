@@ -20,9 +20,18 @@ const TOO_MANY: &str = "the next host takes no more recipients at once";
 /// its outcome.
 pub async fn live(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes, is_live: true, is_told: false, has_refused: false }
-        .follow()
-        .await
+    Transaction {
+        session,
+        parcel,
+        patience,
+        outcomes,
+        is_live: true,
+        is_known: false,
+        is_told: false,
+        has_refused: false,
+    }
+    .follow()
+    .await
 }
 
 impl Transaction<'_> {

@@ -30,6 +30,7 @@ impl Transaction<'_> {
     /// Whether a 5yz to MAIL is this message's own, also for a parameter that not all messages have.
     pub(super) fn is_final_at_mail(&self, reply: &Reply) -> bool {
         is_final_at_mail(reply)
+            || (speaks_of_a_policy(reply) && (self.is_known || self.is_live))
             || (speaks_of_a_parameter(reply) && envelope::has_own_parameters(self.parcel, &self.session.offers))
     }
 }
@@ -44,17 +45,23 @@ pub(super) fn speaks_of_the_login(reply: &Reply) -> bool {
     matches!(reply.code, 530 | 534 | 535 | 538)
 }
 
-/// Whether a 5yz to MAIL is this message's own: it names the sender, the size, the content, or a policy about them. Anything else may
-/// be said of every message, by a relay that is set up wrongly.
+/// Whether a 5yz to MAIL is this message's own: it names the sender, the size or the content. Anything else may be said of every message,
+/// by a relay that is set up wrongly.
 fn is_final_at_mail(reply: &Reply) -> bool {
     match enhanced(reply) {
         // The sender's mailbox (RFC 3463 section 3.2), then: a mailbox's limits, the size, what is in it.
-        Some((1, 7 | 8) | (2 | 6, _) | (3, 4)) => true,
-        // About a login: other or none of these, not authorized to converse, and those of RFC 4954 and 5248.
-        Some((7, 0 | 3 | 8..=14)) => false,
-        Some((7, _)) => true,
+        Some(detail) => matches!(detail, (1, 7 | 8) | (2 | 6, _) | (3, 4)),
+        None => matches!(reply.code, 552 | 553),
+    }
+}
+
+/// Whether a 5yz to MAIL is a policy's, which may be against the sender, or the host that we are: `554 5.7.1 Client host rejected`. Those
+/// about a login are none: other or none of these, not authorized to converse, and those of RFC 4954 and 5248.
+fn speaks_of_a_policy(reply: &Reply) -> bool {
+    match enhanced(reply) {
+        Some((7, detail)) => !matches!(detail, 0 | 3 | 8..=14),
         Some(_) => false,
-        None => matches!(reply.code, 550 | 552 | 553),
+        None => reply.code == 550,
     }
 }
 

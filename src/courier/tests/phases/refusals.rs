@@ -35,8 +35,8 @@ fn rule_q15_a_5yz_at_mail_is_the_messages_fate_only_where_it_speaks_of_this_mess
         ("552 5.2.3 too long", "failed 552"),
         ("552 5.3.4 too big", "failed 552"),
         ("550 5.6.0 no", "failed 550"),
-        ("554 5.7.1 not you", "failed 554"),
-        ("550 not you", "failed 550"),
+        ("554 5.7.1 not you", "route"),
+        ("550 not you", "route"),
         ("552 too big", "failed 552"),
         ("553 not you", "failed 553"),
     ];

@@ -99,7 +99,7 @@ async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<crede
         let done = change::perform(store, change, &declared, &actor, now)?;
         Ok((done, store.ledger.size(), store.credentials.all()?))
     });
-    let (done, stamp, stored) = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    let (done, stamp, stored) = done.await.map_err(|error| error.to_string())?;
     let done = done?;
     vault.authority.borrow_mut().replace(stamp, stored);
     if vault.authority.borrow().credentials.get(&id).is_none() {

@@ -113,6 +113,9 @@ impl Courier {
     /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
     pub(super) fn end(&self, active: Active, next_us: u64, proof: Proof) {
         self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &active.leased.whose());
+        if active.is_slow {
+            self.vault.schedule.borrow_mut().slow_one_ended(&self.peer.label, self.peer.instance);
+        }
         // Its place is free: the next message is leased in the transaction that keeps the outcomes of this one, and not behind it.
         self.vault.poke.notify_one();
         let (vault, upstream) = (Rc::clone(&self.vault), self.peer.label.clone());

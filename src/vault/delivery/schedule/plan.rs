@@ -30,7 +30,7 @@ pub struct Plan {
 }
 
 impl Schedule {
-    /// A suspect that can go, to a courier that has nothing else. One that has is given no more until it hasn't.
+    /// A suspect that can go, to a courier that has nothing else, or nothing but what takes long. One that has is given no more until it hasn't.
     fn next_suspect(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         for courier in self.upstreams.values_mut().flat_map(|upstream| &mut upstream.couriers) {
             (courier.empties, courier.turns_senders_away) = (false, false);
@@ -47,7 +47,7 @@ impl Schedule {
                     wake(&mut self.wake, full, now, beat_us);
                     if full.is_long { continue } else { break }
                 }
-                if courier.free < courier.slots || room == 0 {
+                if courier.free == 0 || courier.free + courier.slow < courier.slots || room == 0 {
                     // A sender may take its time, and the queue doesn't wait for that.
                     courier.empties = courier.live == 0;
                     courier.turns_senders_away = true;

@@ -1,5 +1,7 @@
 //! What whoever gives the writer a job hears of it: after its commit, or that there was no room; and nothing otherwise.
 
+use std::fmt;
+
 use rusqlite::Result as Sql;
 use tokio::sync::oneshot;
 
@@ -16,6 +18,19 @@ pub enum NotStored {
     Full,
     /// The writer has ended.
     Closed,
+}
+
+/// For whoever ordered it.
+impl fmt::Display for NotStored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => {
+                "the disk is full, so that nothing can be written down, and it was not done: make room (docs/runbook.md, \"The \
+                 disk is full\") and order it again; nobody can send anything while the service is stopped"
+            }
+            Self::Closed => "the vault is ending, and it was not done: order it again when it is back; the log says why",
+        })
+    }
 }
 
 /// An answer that will come.

@@ -1,0 +1,39 @@
+//! A suspect that its courier has had alone for a while, and lives: what ends a courier ends it as it is read or sent, and who waits for a
+//! slow upstream keeps nobody from it. It is no suspect any more, and others go beside it.
+
+use std::time::{Duration, Instant};
+
+use super::{Courier, Job};
+use crate::vault::delivery::schedule::persist;
+
+/// An upstream may take ten minutes for its answer to the dot.
+const ALONE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 30 });
+
+impl Courier {
+    /// Comes when the next one has been alone long enough; where there is none, never.
+    pub(super) async fn acquittal(due: Option<(Instant, Job)>) -> Job {
+        match due {
+            Some((at, job)) => {
+                tokio::time::sleep_until(at.into()).await;
+                job
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn next_acquittal(&self) -> Option<(Instant, Job)> {
+        let suspects = self.active.iter().filter(|(_, active)| active.leased.ended > 0);
+        suspects.map(|(job, active)| (active.begun + ALONE, *job)).min_by_key(|(at, _)| *at)
+    }
+
+    /// If the courier ends later, it is as one that was only under way.
+    pub(super) async fn acquit(&mut self, job: Job) {
+        let Some(active) = self.active.get_mut(&job) else { return };
+        (active.leased.ended, active.is_slow) = (0, true);
+        let row = active.leased.row;
+        tracing::info!(upstream = self.peer.label, message = %active.leased.message, "a suspect waits for its upstream; others go beside it");
+        persist(&self.vault, move |store| store.suspects.clear(row)).await;
+        self.vault.schedule.borrow_mut().acquitted(&self.peer.label, self.peer.instance);
+        self.vault.poke.notify_one();
+    }
+}
