@@ -73,6 +73,12 @@ fn judge(state: &State, sheet: &mut Sheet) {
             "what waits for it stays in the queue",
             format!("gatepost route resume {name}, if nobody pauses it on purpose"),
         ),
+        Standing::Unconfigured => sheet.warn(
+            ID,
+            what,
+            "it is paused, and would be again if it came back into the configuration",
+            format!("gatepost route resume {name}, if it is gone for good"),
+        ),
         Standing::Absent => {
             sheet.fail(ID, what, "no process delivers to it", "look at the log for why its courier ended")
         }
