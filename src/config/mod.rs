@@ -48,9 +48,8 @@ mod ways;
 pub mod turnstile;
 mod webhooks;
 
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -114,12 +113,8 @@ impl Config {
 fn open(path: &Path) -> Result<(Zeroizing<String>, Mode), Errors> {
     let said = |why: String| Errors(vec![format!("{}: {why}", path.display())]);
     let failed = |error: std::io::Error| said(format!("the configuration can't be read: {error}"));
-    // Whoever opens a FIFO waits for its other end.
-    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).map_err(failed)?;
+    let file = source::regular(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
-    if !found.is_file() {
-        return Err(said("the configuration can't be read: not a file".into()));
-    }
     if found.len() > MAX_FILE {
         return Err(said(format!("is longer than {} MiB: not a configuration of ours", MAX_FILE >> 20)));
     }

@@ -92,7 +92,7 @@ impl Source {
 /// Opens a file, and nothing that somebody else could keep waiting by not writing to it.
 ///
 /// Errors: it is none, or can't be opened.
-fn regular(path: &Path) -> io::Result<File> {
+pub(super) fn regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }

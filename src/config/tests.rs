@@ -384,10 +384,10 @@ fn what_is_odd_is_a_warning() {
 fn a_file_that_cannot_be_read_says_so() {
     let error = Config::load(Path::new("/nonexistent/gatepost.toml")).unwrap_err();
     assert!(error.to_string().starts_with("/nonexistent/gatepost.toml: the configuration can't be read: "), "{error}");
-    assert!(Config::load(Path::new("/")).unwrap_err().to_string().contains("not a file"));
+    assert!(Config::load(Path::new("/")).unwrap_err().to_string().contains("it is no file"));
     // Nobody is at its other end, and nobody waits for that.
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
-    assert!(Config::load(&fifo).unwrap_err().to_string().contains("not a file"));
+    assert!(Config::load(&fifo).unwrap_err().to_string().contains("it is no file"));
 }

@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 299] = [
+pub const NAMES: [(&str, &str); 300] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -267,6 +267,7 @@ pub const NAMES: [(&str, &str); 299] = [
     ("store-cant-written", "the store can't be written: the vault ends, and its successor takes what is on the disk"),
     ("store-stood-still", "the store stood still: no mail was accepted until it went on"),
     ("stranger-makes-room", "a stranger makes room: the places before login are taken"),
+    ("suspect-waits-upstream", "a suspect waits for its upstream; others go beside it"),
     ("switch-nobody-waits-ignored", "a switch that nobody waits for was ignored"),
     ("syslog-does-not-take-sealers", "syslog does not take the sealer's lines"),
     ("system-users-missing", "system users are missing: made-up user ids stand in for them"),

@@ -241,6 +241,7 @@ struct Vault {
     widest: usize,
     /// How long the upstream asked to be left alone, when it failed.
     rest: Option<Duration>,
+    sender: Address,
     /// What was told of recipients in the last job, however that ended.
     told: Vec<(u32, Outcome)>,
     /// Whom each word about the end of that job named, and how many had been told of by then.
@@ -258,6 +259,7 @@ impl Vault {
             job: 0,
             widest: 0,
             rest: None,
+            sender: Address::parse("sender@gate.test").unwrap(),
             told: Vec::new(),
             endings: Vec::new(),
         }
@@ -298,20 +300,14 @@ impl Vault {
     }
 
     fn offer_with(&mut self, manner: Manner, recipients: Vec<Addressee>, size: usize) -> Job {
-        self.offer_from("sender@gate.test", manner, recipients, size)
-    }
-
-    fn offer_from(&mut self, sender: &str, manner: Manner, recipients: Vec<Addressee>, size: usize) -> Job {
         self.job += 1;
-        let job = Job(self.job);
-        let sender = Some(Address::parse(sender).unwrap());
-        let count = u32::try_from(recipients.len()).unwrap();
+        let (job, sender) = (Job(self.job), Some(self.sender.clone()));
         let (message, size) = (MessageId::now(), u64::try_from(size).unwrap());
-        self.say(&Offer::Message { job, message, sender, manner, size, recipients: count });
         let numbered: Vec<(u32, Addressee)> = (10..).zip(recipients).collect();
-        for batch in numbered.chunks(MAX_CONTENT / MAX_ADDRESSEE) {
-            self.say(&Offer::Recipients { job, batch: batch.to_vec() });
-        }
+        let recipients = u32::try_from(numbered.len()).unwrap();
+        self.say(&Offer::Message { job, message, sender, manner, size, recipients });
+        let batches = numbered.chunks(MAX_CONTENT / MAX_ADDRESSEE).map(<[_]>::to_vec);
+        batches.for_each(|batch| self.say(&Offer::Recipients { job, batch }));
         job
     }
 

@@ -288,7 +288,8 @@ fn denied(at: &[(usize, usize)]) -> Options {
 
 fn from(bench: &mut Bench, sender: &str) -> String {
     let to = vec![Address::parse("a@b.test").unwrap().into()];
-    let job = bench.vault.offer_from(sender, Manner::default(), to, 3);
+    bench.vault.sender = Address::parse(sender).unwrap();
+    let job = bench.vault.offer_with(Manner::default(), to, 3);
     bench.vault.follow(job, b"x\r\n").word()
 }
 

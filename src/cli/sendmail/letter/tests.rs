@@ -75,7 +75,10 @@ fn an_author_is_added_where_there_is_none_and_a_name_is_only_a_name() {
         ("Cron Daemon", "From: \"Cron Daemon\" <cron@example.net>"),
         ("a \"b\" \\", "From: \"a \\\"b\\\" \\\\\" <cron@example.net>"),
         ("J\u{fc}rgen", "From: =?utf-8?B?SsO8cmdlbg==?= <cron@example.net>"),
-        ("x\r\nBcc: b@c.d", "From: =?utf-8?B?eA0KQmNjOiBiQA==?=\r\n =?utf-8?B?Yy5k?= <cron@example.net>"),
+        (
+            "J\u{fc}rgen von Dannen",
+            "From: =?utf-8?B?SsO8cmdlbiB2b24=?=\r\n =?utf-8?B?IERhbm5lbg==?= <cron@example.net>",
+        ),
     ] {
         assert_eq!(whole("\n", Some(name)), format!("{expected}\r\n\r\n"));
     }
