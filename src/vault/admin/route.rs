@@ -135,3 +135,19 @@ fn ordered(name: Name, upstream: &str, actor: &str, note: Option<&str>) -> Event
     let event = route_event(name, upstream, Some("ordered".into()));
     Event { actor: Some(actor.to_owned()), severity: 5, data, ..event }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::delivery::schedule::Schedule;
+
+    #[test]
+    fn a_pause_of_an_upstream_that_is_gone_says_so() {
+        let standing = |configured: &[&str]| {
+            let configured: Vec<String> = configured.iter().map(|name| (*name).to_owned()).collect();
+            shown(Schedule::new(Vec::new()).state("second", Instant::now()), &configured).standing
+        };
+        assert_eq!(standing(&["first", "second"]), route::Standing::Absent);
+        assert_eq!(standing(&["first"]), route::Standing::Unconfigured);
+    }
+}

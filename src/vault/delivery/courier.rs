@@ -139,7 +139,7 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
                 Ok(())
             }
             job = Courier::acquittal(due) => {
-                courier.acquit(job).await;
+                courier.acquit(job);
                 Ok(())
             }
             Some(rehearsal) = rehearsed.recv() => {

@@ -1,6 +1,7 @@
-//! A suspect that its courier has had alone for a while, and lives: what ends a courier ends it as it is read or sent, and who waits for a
-//! slow upstream keeps nobody from it. It is no suspect any more, and others go beside it.
+//! A suspect that its courier has had alone for a while, and lives: what ends a courier ends it as it is read or sent, and who waits
+//! for a slow upstream keeps nobody from it. It is no suspect any more, and others go beside it.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Courier, Job};
@@ -27,12 +28,14 @@ impl Courier {
     }
 
     /// If the courier ends later, it is as one that was only under way.
-    pub(super) async fn acquit(&mut self, job: Job) {
+    pub(super) fn acquit(&mut self, job: Job) {
         let Some(active) = self.active.get_mut(&job) else { return };
         (active.leased.ended, active.is_slow) = (0, true);
-        let row = active.leased.row;
-        tracing::info!(upstream = self.peer.label, message = %active.leased.message, "a suspect waits for its upstream; others go beside it");
-        persist(&self.vault, move |store| store.suspects.clear(row)).await;
+        let (row, message) = (active.leased.row, active.leased.message);
+        tracing::info!(upstream = self.peer.label, %message, "a suspect waits for its upstream; others go beside it");
+        // In its own time: on a full disk that may be long, and the courier is heard meanwhile. What is written of it later, is behind.
+        let vault = Rc::clone(&self.vault);
+        self.vault.finish(async move { persist(&vault, move |store| store.suspects.clear(row)).await });
         self.vault.schedule.borrow_mut().acquitted(&self.peer.label, self.peer.instance);
         self.vault.poke.notify_one();
     }

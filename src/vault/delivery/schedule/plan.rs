@@ -30,7 +30,8 @@ pub struct Plan {
 }
 
 impl Schedule {
-    /// A suspect that can go, to a courier that has nothing else, or nothing but what takes long. One that has is given no more until it hasn't.
+    /// A suspect that can go, to a courier that has nothing else, or nothing but what takes long. One that has is given no more until
+    /// it hasn't.
     fn next_suspect(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         for courier in self.upstreams.values_mut().flat_map(|upstream| &mut upstream.couriers) {
             (courier.empties, courier.turns_senders_away) = (false, false);

@@ -26,7 +26,7 @@ impl fmt::Display for NotStored {
         f.write_str(match self {
             Self::Full => {
                 "the disk is full, so that nothing can be written down, and it was not done: make room (docs/runbook.md, \"The \
-                 disk is full\") and order it again; nobody can send anything while the service is stopped"
+                 disk is full\") and order it again"
             }
             Self::Closed => "the vault is ending, and it was not done: order it again when it is back; the log says why",
         })
@@ -76,4 +76,18 @@ where
 /// is kept, and a body that were removed now might be one that a row on the disk refers to. The process ends.
 pub fn unsaid<T>(answers: T) {
     std::mem::forget(answers);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_ordered_it_hears_why_and_what_to_do() {
+        assert!(NotStored::Full.to_string().starts_with("the disk is full"));
+        for why in [NotStored::Full, NotStored::Closed] {
+            let text = why.to_string();
+            assert!(text.contains("it was not done") && text.contains("order it again"), "{text}");
+        }
+    }
 }
