@@ -23,6 +23,7 @@ pub fn run(name: &str, lines: Option<&str>) -> ExitCode {
     if matches!(role, Role::Keyholder | Role::Vault | Role::Sealer) {
         sandbox::abort_on_panic();
     }
+    sys::allocator::give_back_what_is_large();
     sys::title::set(name);
     let begun = sys::descriptor::close_from(3)
         .and_then(|()| sys::signal::leave_to_parent())

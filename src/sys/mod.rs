@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod allocator;
 #[cfg(target_os = "linux")]
 pub mod capability;
 pub mod clock;

@@ -105,12 +105,13 @@ async fn a_session_past_the_dot_gives_up_when_no_successor_comes() {
     let mut house = StandIn::new(Ways { falls_at_commit: Some(false), ..Ways::default() });
     let mut visit = house.visit();
     begin(&mut visit, 10).await;
+    let begun = Instant::now();
     let commit = tokio::spawn(async move { visit.commit(Facts::default()).await });
     house.fallen().await;
+    // From here on the clock goes ahead by itself to the moment that the session waits for.
     tokio::time::pause();
-    let begun = Instant::now();
     assert_eq!(commit.await.unwrap(), Err(Lost));
-    assert!(begun.elapsed() >= SUCCESSOR && begun.elapsed() < SUCCESSOR + Duration::from_secs(1));
+    assert!(begun.elapsed() >= SUCCESSOR);
 }
 
 #[tokio::test]
