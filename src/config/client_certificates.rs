@@ -3,7 +3,7 @@
 use super::file;
 use super::findings::Findings;
 use super::plan::word;
-use super::slice::{ClientCertificates, Protocol, TlsMode};
+use super::slice::{ClientCertificates, TlsMode};
 use super::source::Source;
 use crate::policy::certificate::Wanted;
 use crate::policy::mechanism::Mechanism;
@@ -17,7 +17,6 @@ const MOST: usize = 16;
 /// What this listener asks of its clients, and whose certificates it believes.
 pub fn plan(
     written: &file::Listener,
-    protocol: Protocol,
     tls: TlsMode,
     mechanisms: &[Mechanism],
     findings: &mut Findings<'_>,
@@ -34,11 +33,7 @@ pub fn plan(
         return None;
     };
     let word = word(asked, "client_certificates", &WORDS, &[], findings);
-    if protocol == Protocol::Http {
-        let text = "client_certificates: is for protocol = \"smtp\": over HTTP each request shows its key, and a proxy \
-                    in front would hide the certificate";
-        findings.refuse(asked.span(), text);
-    } else if tls == TlsMode::None {
+    if tls == TlsMode::None {
         findings.refuse(asked.span(), "client_certificates: there is no TLS here: set tls");
     } else if written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()) {
         findings.refuse(asked.span(), "client_certificates: identify_by_network has no login to add one to");

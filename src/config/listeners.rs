@@ -42,7 +42,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             }
         };
         let mechanisms = mechanisms::offered(written, table, protocol, tls, findings);
-        let asked = client_certificates::plan(written, protocol, tls, &mechanisms, findings);
+        let asked = client_certificates::plan(written, tls, &mechanisms, findings);
         let name = label(written.name.as_ref(), table, "name", &mut names, findings);
         let listener = Listener {
             number: number(index, "listeners", findings),

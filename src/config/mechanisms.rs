@@ -1,4 +1,4 @@
-//! By which mechanisms of SASL a listener lets clients log in.
+//! By which mechanisms of SASL a listener lets clients log in, and by what over HTTP.
 
 use super::file::{self, At};
 use super::findings::Findings;
@@ -19,6 +19,9 @@ const HERE: [(&str, Mechanism); 7] = [
     ("SCRAM-SHA-256", Mechanism::ScramSha256),
     ("SCRAM-SHA-256-PLUS", Mechanism::ScramSha256Plus),
 ];
+
+/// Those of HTTP, which has no names for them: a key, in whichever form it comes, and the certificate without one.
+const OVER_HTTP: [(&str, Mechanism); 2] = [("BEARER", Mechanism::Bearer), ("EXTERNAL", Mechanism::External)];
 
 /// Those that never will be, and why.
 const NEVER: [(&str, &str); 4] = [
@@ -46,8 +49,9 @@ pub fn offered(
     };
     let place = list.first().map_or_else(|| table.span(), At::span);
     match protocol {
-        Protocol::Http => {
-            findings.refuse(place, "mechanisms: is for protocol = \"smtp\": over HTTP the key is a bearer's")
+        Protocol::Http if list.is_empty() => {
+            let text = "mechanisms is empty: nobody could send here: name \"BEARER\", \"EXTERNAL\" or both, or drop it";
+            findings.refuse(place, text);
         }
         Protocol::Smtp if by_network && !list.is_empty() => {
             findings.refuse(place, "mechanisms: identify_by_network never offers AUTH: choose one of the two");
@@ -57,8 +61,9 @@ pub fn offered(
                         as [\"PLAIN\", \"LOGIN\"], or drop the listener";
             findings.refuse(place, text);
         }
-        Protocol::Smtp => {}
+        Protocol::Http | Protocol::Smtp => {}
     }
+    let here: &[_] = if protocol == Protocol::Http { &OVER_HTTP } else { &HERE };
     let mut offered = Vec::new();
     for item in list {
         let name = item.get_ref().as_str();
@@ -66,7 +71,15 @@ pub fn offered(
             findings.refuse(item.span(), format!("mechanisms: {name:?} is not offered on purpose: {why}"));
             continue;
         }
-        let Some(mechanism) = word(item, "mechanisms", &HERE, &[], findings) else { continue };
+        let elsewhere = HERE.iter().any(|(other, _)| *other == name) && !here.iter().any(|(own, _)| *own == name);
+        if elsewhere {
+            let text = format!(
+                "mechanisms: {name:?} is for protocol = \"smtp\": over HTTP there are \"BEARER\" and \"EXTERNAL\""
+            );
+            findings.refuse(item.span(), text);
+            continue;
+        }
+        let Some(mechanism) = word(item, "mechanisms", here, &[], findings) else { continue };
         if offered.contains(&mechanism) {
             findings.refuse(item.span(), format!("mechanisms: {name:?} is named twice"));
             continue;

@@ -286,7 +286,7 @@ fn rules_hold_for_each_table() {
             "is not offered on purpose: nobody sends mail without a login",
         ),
         ("zone = \"devices\"", "mechanisms = [\"PLAIN\"]", "mechanisms: identify_by_network never offers AUTH"),
-        ("serve = [\"v1\", \"ops\"]", "mechanisms = [\"PLAIN\"]", "mechanisms: is for protocol = \"smtp\""),
+        ("serve = [\"v1\", \"ops\"]", "mechanisms = [\"PLAIN\"]", "mechanisms: \"PLAIN\" is for protocol = \"smtp\""),
         ("zone = \"devices\"", "extensions_off = [\"DSM\"]", "did you mean \"DSN\""),
         ("zone = \"devices\"", "extensions_off = [\"STARTTLS\"]", "extensions_off: \"STARTTLS\" is unknown"),
         ("serve = [\"v1\", \"ops\"]", "extensions_off = [\"DSN\"]", "is for protocol = \"smtp\""),

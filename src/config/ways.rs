@@ -40,7 +40,7 @@ pub fn look(plan: &Plan, config: &Config, findings: &mut Findings<'_>) {
             if let Some(other) = holders.insert(wanted, &credential.id).filter(|other| *other != credential.id) {
                 let text = format!(
                     "credential {:?}: {other:?} has the same certificate: by EXTERNAL a client must say which of them it is, \
-                     and one that says nothing is nobody",
+                     and one that says nothing, as none can over HTTP, is nobody",
                     credential.id
                 );
                 findings.warn(Some(written.span()), text);
@@ -143,10 +143,15 @@ fn is_mapped(network: &IpNet) -> bool {
 /// Refuses a gateway's clients where none of them can have what is required.
 pub fn judge_gateways(listener: &Listener, written: &super::file::Listener, findings: &mut Findings<'_>) {
     let is_required = listener.client_certificates == Some(ClientCertificates::Require);
-    let gateways = written.xclient_from.iter().flatten().next();
-    if let (true, Protocol::Smtp, Some(place)) = (is_required, listener.protocol, gateways) {
-        let text = "xclient_from: client_certificates = \"require\" beside it lets in none of the gateway's clients: the \
-                    gateway's certificate is not theirs: write \"request\", or give the gateway a listener of its own";
+    let (key, who, list) = match listener.protocol {
+        Protocol::Smtp => ("xclient_from", "gateway", &written.xclient_from),
+        Protocol::Http => ("trusted_proxies", "proxy", &written.trusted_proxies),
+    };
+    if let (true, Some(place)) = (is_required, list.iter().flatten().next()) {
+        let text = format!(
+            "{key}: client_certificates = \"require\" beside it lets in none of the {who}'s clients: the {who}'s certificate is \
+             not theirs: write \"request\", or give the {who} a listener of its own"
+        );
         findings.refuse(place.span(), text);
     }
 }

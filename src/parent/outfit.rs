@@ -169,13 +169,13 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
             .collect::<Result<Vec<_>, _>>()
     };
     match post.role {
-        Role::EdgeSmtp => {
-            files.extend(chains(&plan.edge_certificates(Protocol::Smtp, &post.label))?);
-            for (listener, authorities) in plan.asking(Protocol::Smtp, &post.label) {
+        Role::EdgeSmtp | Role::EdgeHttp => {
+            let protocol = if post.role == Role::EdgeHttp { Protocol::Http } else { Protocol::Smtp };
+            files.extend(chains(&plan.edge_certificates(protocol, &post.label))?);
+            for (listener, authorities) in plan.asking(protocol, &post.label) {
                 files.push(open(File::ClientAuthorities(listener), authorities)?);
             }
         }
-        Role::EdgeHttp => files.extend(chains(&plan.edge_certificates(Protocol::Http, &post.label))?),
         Role::Keyholder => {
             for certificate in &plan.certificates {
                 files.push(open(File::Chain(certificate.number), &certificate.chain)?);

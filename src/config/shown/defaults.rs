@@ -275,6 +275,7 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         ("spool", "master_key_directory") => Some(format!("{:?}", plan.master_directory)),
         ("turnstile", "url") if plan.turnstile.is_some() => Some(format!("{:?}", turnstile::CLOUDFLARE)),
         ("listener", "mechanisms") if kind == "smtp" => Some("[\"PLAIN\", \"LOGIN\"]".to_owned()),
+        ("listener", "mechanisms") if kind == "http" => Some("[\"BEARER\"]".to_owned()),
         ("listener", "serve") if kind == "http" => Some("[\"v1\"]".to_owned()),
         ("upstream", "time_limit") if kind == "sendmail" => Some("\"5m\"".to_owned()),
         ("anchor", "every") => EVERY.iter().find(|(of, _)| *of == kind).map(|(_, every)| (*every).to_owned()),

@@ -1,6 +1,7 @@
 //! Certificates: in pairs, and in order.
 
 use super::*;
+use crate::policy::mechanism::Mechanism;
 
 #[test]
 fn certificates_come_in_pairs_the_first_of_a_listener_first_and_its_own_instead_of_the_general_ones() {
@@ -39,6 +40,11 @@ fn row_7_clients_are_asked_for_certificates_where_there_is_tls_and_a_login_and_a
     let plan = load(&FULL.replace(place, &good)).unwrap();
     assert_eq!(plan.listeners[0].client_certificates, Some(super::slice::ClientCertificates::Require));
     assert_eq!(plan.asking(Protocol::Smtp, "main").map(|(number, _)| number).collect::<Vec<_>>(), [0]);
+    let http = "address = [\"0.0.0.0:443\"]\n";
+    let asks = format!("client_certificates = \"request\"\n{authorities}mechanisms = [\"EXTERNAL\", \"BEARER\"]\n");
+    let plan = load(&FULL.replace(http, &format!("{http}{asks}"))).unwrap();
+    assert_eq!(plan.listeners[3].mechanisms, [Mechanism::External, Mechanism::Bearer]);
+    assert_eq!(plan.asking(Protocol::Http, "main").map(|(number, _)| number).collect::<Vec<_>>(), [3]);
     for (at, written, expected) in [
         (place, "client_certificates = \"require\"\n", "client_authorities_file is missing"),
         (place, authorities, "client_authorities_file: nobody is asked"),
@@ -49,11 +55,10 @@ fn row_7_clients_are_asked_for_certificates_where_there_is_tls_and_a_login_and_a
             "client_certificates: \"requires\" is unknown",
         ),
         ("zone = \"devices\"\n", &format!("client_certificates = \"request\"\n{authorities}"), "there is no TLS here"),
-        (
-            "serve = [\"v1\", \"ops\"]\n",
-            &format!("client_certificates = \"request\"\n{authorities}"),
-            "over HTTP each request",
-        ),
+        (http, "mechanisms = [\"BEARER\", \"EXTERNAL\"]\n", "\"EXTERNAL\" needs client_certificates"),
+        (http, "mechanisms = [\"PLAIN\"]\n", "\"PLAIN\" is for protocol = \"smtp\""),
+        (http, "mechanisms = []\n", "mechanisms is empty"),
+        (place, "mechanisms = [\"BEARER\"]\n", "\"BEARER\" is unknown"),
     ] {
         let found = complaint(at, &format!("{at}{written}"));
         assert!(found.contains(expected), "{found}");

@@ -106,6 +106,9 @@ fn what_contradicts_itself_is_refused_once() {
     let complaints = |text: &str| load(text).unwrap_err().0;
     let gateway = complaints(&written(&format!("{asks}\nxclient_from = [\"192.0.2.1\"]"), &shop));
     assert!(gateway.len() == 1 && gateway[0].contains("lets in none of the gateway's clients"), "{gateway:?}");
+    let web = written(&format!("{asks}\ntrusted_proxies = [\"192.0.2.1\"]\nforwarded_by = \"Forwarded\""), &shop);
+    let proxy = complaints(&web.replace("starttls", "implicit").replacen("\"smtp\"", "\"http\"", 1));
+    assert!(proxy.len() == 1 && proxy[0].contains("lets in none of the proxy's clients"), "{proxy:?}");
     let device = credential("d", "identified_by = [\"10.1.0.0/33\"]\nlimits = { per_day = 9 }");
     let wrong = complaints(&written("identify_by_network = true", &device));
     assert!(wrong.len() == 1 && wrong[0].contains("identified_by: "), "{wrong:?}");

@@ -1,10 +1,10 @@
-//! Who asks: from the request's key to a grant, once per connection.
+//! Who asks: from the request's key, or the connection's certificate, to a grant, once per connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hyper::header::HeaderMap;
+use hyper::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
 use super::reply::{Code, Fault};
@@ -19,6 +19,23 @@ use crate::secret::Secret;
 /// Seconds after which the vault may be back, and after which it may have room to check a key.
 pub const VAULT_AGAIN: u32 = 5;
 const ROOM_AGAIN: u32 = 2;
+/// Who asks for it, among pages: of every request of a browser (Fetch Metadata).
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// What a request shows of who asks.
+#[derive(Debug)]
+enum Shown {
+    Key(Secret<String>),
+    /// The connection's certificate, and no key.
+    Certificate,
+}
+
+/// The same as it is remembered: of a key its SHA-256, for the key itself is not kept.
+#[derive(Debug, PartialEq, Eq)]
+enum By {
+    Key([u8; 32]),
+    Certificate,
+}
 
 /// A connection's place at the vault, and who sits there.
 #[derive(Debug)]
@@ -28,15 +45,15 @@ pub struct Seat {
     introduced: bool,
     /// Whom a trusted proxy has named; none inside: nobody that can be believed.
     client: Option<Option<SocketAddr>>,
-    /// SHA-256 of the key that the vault has granted: the key itself is not kept.
-    key: Option<([u8; 32], Arc<Grant>)>,
+    /// By what the vault has granted that.
+    known: Option<(By, Arc<Grant>)>,
     /// What the request at hand was told to be left of its limits.
     pub allowance: Option<Allowance>,
 }
 
 impl Seat {
     pub const fn new(visit: Visit) -> Self {
-        Self { visit, introduced: false, client: None, key: None, allowance: None }
+        Self { visit, introduced: false, client: None, known: None, allowance: None }
     }
 
     /// Who this request comes from, or why it gets no further.
@@ -49,7 +66,11 @@ impl Seat {
     }
 
     async fn know(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
-        let key = key::read(headers)?.ok_or_else(key::unauthorized)?;
+        let shown = match key::read(headers)? {
+            Some(key) => Shown::Key(key),
+            None if is_shown(session, headers) => Shown::Certificate,
+            None => return Err(key::unauthorized()),
+        };
         if session.tls.is_none() && !session.front.desk.plain_login {
             let message =
                 "keys are taken over TLS only: use https, and replace the key that was just sent in the clear";
@@ -57,10 +78,11 @@ impl Seat {
         }
         self.name(session, headers).await?;
         self.introduce().await.map_err(away)?;
-        match &self.key {
-            Some((known, _)) if *known != digest(&key) => Err(another()),
+        let by = shown.by();
+        match &self.known {
+            Some((known, _)) if *known != by => Err(another()),
             Some((_, grant)) if !self.visit.revoked() => Ok(Arc::clone(grant)),
-            _ => self.login(session, key).await,
+            _ => self.login(session, shown, by).await,
         }
     }
 
@@ -110,19 +132,22 @@ impl Seat {
         Ok(())
     }
 
-    async fn login(&mut self, session: &Session, key: Secret<String>) -> Result<Arc<Grant>, Fault> {
-        self.key = None;
-        // A key names its credential itself.
-        let digest = digest(&key);
-        let answer = self.visit.login(Mechanism::Bearer, String::new(), key, session.tls.clone()).await;
+    async fn login(&mut self, session: &Session, shown: Shown, by: By) -> Result<Arc<Grant>, Fault> {
+        self.known = None;
+        let (mechanism, secret) = match shown {
+            Shown::Key(key) => (Mechanism::Bearer, key),
+            Shown::Certificate => (Mechanism::External, Secret::default()),
+        };
+        // A key names its credential itself, and a certificate is one's alone or nobody's.
+        let answer = self.visit.login(mechanism, String::new(), secret, session.tls.clone()).await;
         match answer.map_err(away)? {
             Ok(grant) => {
                 let grant = Arc::from(grant);
-                self.key = Some((digest, Arc::clone(&grant)));
+                self.known = Some((by, Arc::clone(&grant)));
                 Ok(grant)
             }
             // Whoever guesses needs a connection for each guess.
-            Err(Denial::Invalid) => Err(Fault::new(Code::Forbidden, "this key is not valid here").closing()),
+            Err(Denial::Invalid) => Err(Fault::new(Code::Forbidden, by.denied()).closing()),
             Err(Denial::Busy) => {
                 Err(Fault::new(Code::StoreUnavailable, "there is no room to check keys now; try again")
                     .after(ROOM_AGAIN))
@@ -135,14 +160,37 @@ impl Seat {
     }
 }
 
-fn digest(key: &Secret<String>) -> [u8; 32] {
-    Sha256::digest(key.expose().as_bytes()).into()
+impl Shown {
+    fn by(&self) -> By {
+        match self {
+            Self::Key(key) => By::Key(Sha256::digest(key.expose().as_bytes()).into()),
+            Self::Certificate => By::Certificate,
+        }
+    }
+}
+
+impl By {
+    const fn denied(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "this key is not valid here",
+            Self::Certificate => "nobody is known by this certificate alone: send a key",
+        }
+    }
+}
+
+/// Whether the certificate of the connection stands for a key. Browsers add it by themselves to whatever any page has them send,
+/// and say so in one of these fields: a page needs a key.
+fn is_shown(session: &Session, headers: &HeaderMap) -> bool {
+    let is_of_a_page = [header::ORIGIN.as_str(), FETCH_SITE].iter().any(|name| headers.contains_key(*name));
+    let has_certificate = session.tls.as_ref().is_some_and(|tls| tls.client.is_some());
+    has_certificate && !is_of_a_page && session.front.desk.mechanisms.contains(&Mechanism::External)
 }
 
 /// The vault knows one client per connection. A proxy that mixes clients on one connection would let one send as another.
 fn another() -> Fault {
-    Fault::new(Code::Misdirected, "this connection belongs to another key: send each key over a connection of its own")
-        .closing()
+    let message =
+        "this connection belongs to another key, or to a certificate: send each key over a connection of its own";
+    Fault::new(Code::Misdirected, message).closing()
 }
 
 /// The credential was changed since the login.

@@ -136,8 +136,9 @@ where
     let (vault, seat) = (visit.vault(), Mutex::new(Seat::new(visit)));
     let (wall, requests, entered) = (Wall::new(stream), AtomicU32::new(0), AtomicBool::new(false));
     let silence = wall.silence();
-    let session =
-        Arc::new(Session { front, peer, tls, vault, seat, requests, silence, entered, _under_way: under_way });
+    let mut session = Session { front, peer, tls, vault, seat, requests, silence, entered, _under_way: under_way };
+    session.forget_certificate();
+    let session = Arc::new(session);
     let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
         // Boxed, because the wall's last word needs the connection's parts back and so a future that can be moved.
@@ -191,6 +192,15 @@ impl Session {
     /// This process takes nothing new any more.
     fn leaves(&self) -> bool {
         *self.front.phase.borrow() != Phase::Serving
+    }
+
+    /// What a proxy showed that names its clients is its own certificate, and none of theirs.
+    fn forget_certificate(&mut self) {
+        if self.has_trusted_peer()
+            && let Some(tls) = &mut self.tls
+        {
+            tls.client = None;
+        }
     }
 
     /// A proxy is at the other end that says whose each request is.
