@@ -79,7 +79,7 @@ pub const fn is_of_the_key(fault: &Fault) -> bool {
 fn fingerprint(letter: &Letter) -> [u8; 32] {
     let mut hash = Sha256::new();
     let Letter { from, to, cc, bcc, reply_to, subject, text, html, fields, attachments, .. } = letter;
-    let Letter { scheduled_at, message_id, test, label, changes: _, .. } = letter;
+    let Letter { scheduled_at, scheduled_in, message_id, test, label, changes: _, .. } = letter;
     for list in [std::slice::from_ref(from), to, cc, bcc, reply_to] {
         hash = counted(hash, list.len());
         hash = list.iter().fold(hash, mailbox);
@@ -101,7 +101,9 @@ fn fingerprint(letter: &Letter) -> [u8; 32] {
         hash = optional(hash, attachment.content_id.as_deref());
         hash = sized(hash.chain_update([u8::from(attachment.inline)]), &attachment.content);
     }
-    let release = scheduled_at.map(|time| time.as_microsecond().to_string());
+    // Said again, "in 1 hour" is another time and the same request.
+    let ahead = scheduled_in.map(|ahead| format!("in {} s", ahead.as_secs()));
+    let release = ahead.or_else(|| scheduled_at.map(|time| time.as_microsecond().to_string()));
     for part in [release.as_deref(), message_id.as_deref()] {
         hash = optional(hash, part);
     }

@@ -2,6 +2,8 @@
 //!
 //! Its parts can only be made from text that is safe where it will stand, so what comes later needs no second look.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::media::MediaType;
@@ -43,6 +45,8 @@ pub struct Letter {
     pub attachments: Vec<Attachment>,
     /// When it is to leave; none: now.
     pub scheduled_at: Option<Timestamp>,
+    /// How far ahead that lay when it was read, where its client said that and no time.
+    pub scheduled_in: Option<Duration>,
     /// The client's own Message-ID, without its brackets; none: it gets one here.
     pub message_id: Option<String>,
     /// It is for a test, whatever its client's key is for, and never leaves.

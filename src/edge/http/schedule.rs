@@ -1,5 +1,7 @@
 //! Messages that are to leave later: the time that a client gives, and how late it may be.
 
+use std::time::Duration;
+
 use jiff::{Timestamp, Zoned};
 
 use super::letter::{Flaw, flaw};
@@ -17,9 +19,32 @@ pub fn time(text: &str) -> Result<Timestamp, Flaw> {
         _ => Err(flaw(
             "invalid_time",
             "must be a time with its offset, such as 2026-11-26T09:00:00Z or 2026-11-26T10:00:00+01:00; \
-             words such as \"in 1 hour\" are not read",
+             words such as \"tomorrow\" are not read",
         )),
     }
+}
+
+/// What one of each is, in seconds, by its names in English. No month or year: how long those are, nobody says.
+const UNITS: [(&[&str], u64); 5] = [
+    (&["s", "sec", "secs", "second", "seconds"], 1),
+    (&["min", "mins", "minute", "minutes"], 60),
+    (&["h", "hr", "hrs", "hour", "hours"], 3600),
+    (&["day", "days"], 86_400),
+    (&["week", "weeks"], 7 * 86_400),
+];
+
+/// How far ahead a time lies that is said by that alone, as clients of Resend say it: "in 1 min", "in 2 hours", "in an hour". It is the
+/// same for every reader; "tomorrow" would not be.
+pub fn ahead(text: &str) -> Option<Duration> {
+    let text = text.to_ascii_lowercase();
+    let mut words = text.split_ascii_whitespace();
+    let ("in", count, unit, None) = (words.next()?, words.next()?, words.next()?, words.next()) else { return None };
+    let count = match count {
+        "a" | "an" => 1,
+        digits => digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|octet| octet.is_ascii_digit()))?,
+    };
+    let (_, seconds) = UNITS.iter().find(|(names, _)| names.contains(&unit))?;
+    Some(Duration::from_secs(u64::from(count).checked_mul(*seconds)?))
 }
 
 /// Whether a message that was written at `when` may leave then: it is still to come, and this listener holds messages for so long. Of
@@ -81,6 +106,39 @@ mod tests {
 
     use super::*;
     use crate::edge::http::tests::house::front;
+
+    #[test]
+    fn how_far_ahead_a_time_lies_is_a_number_and_a_unit_and_nothing_else() {
+        for (text, seconds) in [
+            ("in 1 min", 60),
+            ("in 90 seconds", 90),
+            ("In 2 Hours", 7200),
+            ("in  an hour ", 3600),
+            ("in a week", 604_800),
+            ("in 3 days", 259_200),
+            ("in 0 min", 0),
+            ("in 4294967295 weeks", 4_294_967_295 * 604_800),
+        ] {
+            assert_eq!(ahead(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in [
+            "",
+            "in",
+            "in 1",
+            "1 min",
+            "in min",
+            "in -1 min",
+            "in +1 min",
+            "in 1.5 hours",
+            "in 1 hour 30 min",
+            "in 1 month",
+            "in 4294967296 min",
+            "tomorrow",
+            "in one hour",
+        ] {
+            assert_eq!(ahead(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn rule_x10_a_time_lies_ahead_and_not_further_than_the_listener_holds() {

@@ -108,6 +108,7 @@ fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>)
         fields,
         attachments,
         scheduled_at,
+        scheduled_in: None,
         message_id,
         test,
         label: Label { tags, metadata, ..Label::default() },

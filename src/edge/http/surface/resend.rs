@@ -2,17 +2,20 @@
 
 mod look;
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tree::{Object, Renaming, invalid};
 use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::reply::{self, Code, Fault, Issue, MAX_ISSUES, Reply};
-use crate::edge::http::v1;
+use crate::edge::http::{schedule, v1};
 use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
 
@@ -57,12 +60,26 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     let files = email.take("attachments");
     let mut members = email.renamed(EMAIL);
     members.extend(files.map(|files| ("attachments".into(), attachments(files))));
-    for (_, node) in members.iter_mut().filter(|(name, _)| name == "tags") {
-        *node = tags(std::mem::replace(node, Node::Null));
+    let mut ahead = None;
+    for (name, node) in &mut members {
+        match (&**name, &*node) {
+            ("tags", _) => *node = tags(std::mem::replace(node, Node::Null)),
+            ("scheduled_at", Node::Text(text)) => {
+                if let Some((wait, time)) = schedule::ahead(text).and_then(|wait| Some((wait, from_now(wait)?))) {
+                    (ahead, *node) = (Some(wait), Node::Text(time.into()));
+                }
+            }
+            _ => {}
+        }
     }
     let mut letter = v1::letter_of(&Node::Map(members))?;
-    letter.label.dialect = Dialect::Resend;
+    (letter.label.dialect, letter.scheduled_in) = (Dialect::Resend, ahead);
     Ok(letter)
+}
+
+/// The time that lies so far ahead, as `/v1/send` has it. None: there is none so far.
+fn from_now(wait: Duration) -> Option<String> {
+    Timestamp::now().checked_add(wait).ok().map(|time| time.to_string())
 }
 
 /// Some clients write a tag as an object of its name and value.

@@ -135,7 +135,7 @@ async fn what_is_refused_for_good_behind_the_first_of_a_strict_batch_does_not_ha
 }
 
 #[tokio::test]
-async fn what_is_to_be_sent_later_is_kept_for_its_time_and_words_are_no_time() {
+async fn what_is_to_be_sent_later_is_kept_for_its_time_also_where_that_is_said_by_how_far_ahead_it_lies() {
     let later = jiff::Timestamp::now() + std::time::Duration::from_secs(600);
     let with = |time: &str| GOOD.replace('}', &format!(r#","scheduled_at":"{time}"}}"#));
     let open = |desk: &mut crate::config::slice::Desk| {
@@ -144,12 +144,31 @@ async fn what_is_to_be_sent_later_is_kept_for_its_time_and_words_are_no_time() {
     let mut house = House::with_desk(Ways::default(), open);
     let response = house.client.ask(&post("/emails", &with(&later.to_string()))).await;
     assert_eq!(response.status, 200, "{response:?}");
-    let response = house.client.ask(&post("/emails", &with("in 1 hour"))).await;
-    assert_eq!(refusal(&response), (422, "validation_error"));
-    assert!(response.message().contains("/scheduled_at: must be a time"), "{response:?}");
+    for (words, why) in [
+        ("tomorrow at 9am", "must be a time"),
+        ("in 2 hours", "this listener holds nothing for more than 3600 seconds"),
+        ("in 0 min", "is over"),
+    ] {
+        let response = house.client.ask(&post("/emails", &with(words))).await;
+        assert_eq!(refusal(&response), (422, "validation_error"));
+        assert!(response.message().contains(&format!("/scheduled_at: {why}")), "{response:?}");
+    }
+    let now_us = || u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap();
+    let (ahead, before) = (10 * 60 * 1_000_000, now_us());
+    // Sent again later it is the same request, whatever the clock says then.
+    let fields = format!("Authorization: Bearer {KEY}\r\nIdempotency-Key: order-17\r\n");
+    for words in ["in 10 min", "In 10 minutes", "in 600 sec"] {
+        let response = house.client.ask(&post_with("/emails", &fields, &with(words))).await;
+        assert_eq!(response.status, 200, "{words}: {response:?}");
+    }
+    let after = now_us();
+    let response = house.client.ask(&post_with("/emails", &fields, &with("in 11 min"))).await;
+    assert_eq!(refusal(&response), (409, "invalid_idempotent_request"), "{response:?}");
     let seen = house.hang_up().await;
     let expected = u64::try_from(later.as_microsecond()).unwrap();
-    assert_eq!((seen.kept.len(), seen.kept[0].release_us), (1, Some(expected)));
+    assert_eq!((seen.kept.len(), seen.kept[0].release_us), (2, Some(expected)));
+    let release = seen.kept[1].release_us.unwrap();
+    assert!((before + ahead..=after + ahead).contains(&release), "{release}");
 }
 
 #[tokio::test]
