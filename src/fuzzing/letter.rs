@@ -1,5 +1,9 @@
-//! The JSON body of each dialect: it is refused in words that are short and its own, or becomes a message that another reader finds to
-//! be from the one author, to those whom it names and with those texts and files, and from nobody and to nobody else.
+//! The JSON body of each dialect, and each message of the batches: it is refused in words that are short and its own, or becomes a message that another reader finds to
+//! be from the one author, to those whom it names and with those texts and files, and from nobody and to nobody else. And the envelope of
+//! a whole message: it is refused like that, or of addresses that have one spelling, on which the message has no say where the request
+//! has all of it.
+
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,12 +19,59 @@ const LONGEST: usize = 998;
 const WORDS: usize = 1024;
 const FINDINGS: usize = 20;
 
-/// The first octet says in which dialect; the rest is the body.
+/// Recipients of a message, and messages of the longest batch.
+const RECIPIENTS: usize = 50;
+const MESSAGES: usize = 500;
+/// The number of whole messages, behind those of dialects and batches.
+const ENVELOPE: usize = trial::DIALECTS + trial::BATCHES;
+/// A whole message that has nothing to say of its envelope.
+const PLAIN: &[u8] = b"From: other@example.com\r\nTo: another@example.com\r\n\r\n";
+
+/// The first octet says in which dialect, or of which kind of batch; the rest is the body. Or that it is a whole message, behind a line
+/// for each field of its request: where that is empty, there is none.
 pub fn run(input: &[u8]) {
-    let Some((dialect, body)) = input.split_first() else { return };
-    match trial::message(usize::from(*dialect) % trial::DIALECTS, body) {
+    let Some((which, body)) = input.split_first() else { return };
+    match usize::from(*which) % (ENVELOPE + 1) {
+        dialect @ ..trial::DIALECTS => judge(trial::message(dialect, body)),
+        kind @ trial::DIALECTS..ENVELOPE => match trial::batch(kind - trial::DIALECTS, body) {
+            Ok(all) => {
+                assert!((1..=MESSAGES).contains(&all.len()), "{} messages", all.len());
+                all.into_iter().for_each(judge);
+            }
+            Err(refused) => is_told(&refused),
+        },
+        _ => enveloped(body),
+    }
+}
+
+fn judge(read: Result<Made, Refused>) {
+    match read {
         Ok(made) => is_sound(&made),
         Err(refused) => is_told(&refused),
+    }
+}
+
+fn enveloped(input: &[u8]) {
+    let mut lines = input.splitn(3, |octet| *octet == b'\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let fields = [line(), line()].map(|line| Some(line).filter(|line| !line.is_empty()));
+    let message = line();
+    let [sender, recipients] = fields;
+    let (from, to) = match trial::envelope(sender, recipients, message) {
+        Some(Ok(envelope)) => envelope,
+        Some(Err(refused)) => return is_told(&refused),
+        None => return,
+    };
+    let distinct: BTreeSet<_> = to.iter().collect();
+    assert!((1..=RECIPIENTS).contains(&distinct.len()), "{} recipients", distinct.len());
+    for address in to.iter().chain([&from]) {
+        let text = address.to_string();
+        let again = [Address::parse(&text), Address::parse_international(&text)];
+        assert!(!text.contains(char::is_control) && again.contains(&Ok(address.clone())), "{text:?}");
+    }
+    if sender.is_some() && recipients.is_some() {
+        let plain = trial::envelope(sender, recipients, PLAIN).expect("the same fields").expect("the same envelope");
+        assert_eq!(plain, (from, to), "the message has changed its envelope");
     }
 }
 

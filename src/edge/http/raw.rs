@@ -4,6 +4,9 @@
 //! over SMTP, the lines are scanned as those of BDAT, and what is below the header goes on octet by octet.
 
 mod envelope;
+/// What a whole message and the fields beside it become, for fuzzing.
+#[cfg(any(test, fuzzing))]
+pub mod trial;
 
 use hyper::header::HeaderMap;
 use jiff::Timestamp;
@@ -76,12 +79,7 @@ pub async fn submit(
         Ok(header) => header,
         Err(flaw) => return Err(unfit(findings, flaw)),
     };
-    let from = if envelope::has_sender(headers) { said } else { envelope::author(&mut findings, &header) };
-    let to = named.unwrap_or_else(|| envelope::addressees(&mut findings, &header));
-    let to_place = envelope::bounded(&mut findings, &to);
-    findings.verdict()?;
-    // Without findings it is from somebody.
-    let from = from.ok_or_else(|| Fault::new(Code::InternalError, "the message's sender could not be read"))?;
+    let (from, to, to_place) = addressed(findings, headers, (said, named), &header)?;
 
     // Before the credential's wishes change it.
     let once = key.map(|key| key.once_raw(&from.address, &to, &content));
@@ -138,6 +136,22 @@ pub async fn submit(
     let message_id = own_id.unwrap_or_else(|| made(kept.id, session));
     let warnings = warnings::suppressed(&kept, &named);
     Ok(Sent { kept, message_id: Some(message_id).filter(|id| letter::is_shown(id)), warnings })
+}
+
+/// Whom it is from and for, and where the request or the message says so: what the request doesn't say, the message does.
+fn addressed(
+    mut findings: Findings,
+    headers: &HeaderMap,
+    (said, named): (Option<Mailbox>, Option<Vec<Mailbox>>),
+    header: &Header<'_>,
+) -> Result<(Mailbox, Vec<Mailbox>, String), Fault> {
+    let from = if envelope::has_sender(headers) { said } else { envelope::author(&mut findings, header) };
+    let to = named.unwrap_or_else(|| envelope::addressees(&mut findings, header));
+    let to_place = envelope::bounded(&mut findings, &to);
+    findings.verdict()?;
+    // Without findings it is from somebody.
+    let from = from.ok_or_else(|| Fault::new(Code::InternalError, "the message's sender could not be read"))?;
+    Ok((from, to, to_place))
 }
 
 /// The message's header. What is wrong with it is what would be over SMTP.

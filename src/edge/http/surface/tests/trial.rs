@@ -7,16 +7,18 @@ use hyper::body::Body;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::super::json::parse_octets;
+use super::super::json::{Node, parse_octets};
 use super::super::letter::{Letter, Mailbox};
+use super::super::raw::trial as raw;
 use super::super::reply::{Fault, Reply};
 use super::super::{mime, v1};
-use super::{Surface, gateway, postmark, resend, usesend};
+use super::{Surface, bulk, gateway, postmark, resend, tree, usesend};
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
-/// How many dialects there are.
+/// How many dialects there are, and how many kinds of batches.
 pub const DIALECTS: usize = 5;
+pub const BATCHES: usize = 4;
 
 /// A message that was made, and what it was made of.
 #[derive(Debug)]
@@ -56,6 +58,37 @@ pub fn message(dialect: usize, body: &[u8]) -> Result<Made, Refused> {
         _ => (Surface::Usesend, tree().and_then(usesend::letter)),
     };
     letter.map(made).map_err(|fault| refused(surface, fault))
+}
+
+/// The body as a batch of a kind: each of its messages, or why there is none.
+pub fn batch(kind: usize, body: &[u8]) -> Result<Vec<Result<Made, Refused>>, Refused> {
+    let only = Address::parse("only@example.net").ok();
+    let all = |most, letter: fn(Node<'_>) -> Result<Letter, Fault>| {
+        let nodes = tree::batch(body, most)?;
+        Ok(nodes.into_iter().map(letter).collect())
+    };
+    let postmark = |node: Node<'_>| postmark::letter(node, &mut postmark::Echo::default());
+    let (surface, letters): (_, Result<Vec<_>, Fault>) = match kind {
+        0 => (Surface::V1, bulk::letters(body, only.as_ref())),
+        1 => (Surface::Resend, all(resend::MAX_BATCH, resend::letter)),
+        2 => (Surface::Postmark, all(postmark::MAX_BATCH, postmark)),
+        _ => (Surface::Usesend, all(usesend::MAX_BATCH, usesend::letter)),
+    };
+    let placed = |(at, letter): (usize, Result<Letter, Fault>)| {
+        letter.map(made).map_err(|fault| refused(surface, if kind == 0 { bulk::placed(at, fault) } else { fault }))
+    };
+    let letters = letters.map_err(|fault| refused(surface, fault))?;
+    Ok(letters.into_iter().enumerate().map(placed).collect())
+}
+
+/// The envelope of a whole message, where its request can be one.
+pub fn envelope(
+    sender: Option<&[u8]>,
+    recipients: Option<&[u8]>,
+    message: &[u8],
+) -> Option<Result<raw::Envelope, Refused>> {
+    let read = raw::envelope(sender, recipients, message)?;
+    Some(read.map_err(|fault| refused(Surface::V1, fault)))
 }
 
 fn made(letter: Letter) -> Made {
