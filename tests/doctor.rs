@@ -168,6 +168,41 @@ fn a_service_that_is_set_up_well_passes_and_what_changes_about_it_is_told() {
     assert_eq!((again.status.code(), inventory(&service.folder.path().join("state"))), (Some(3), now));
 }
 
+#[test]
+fn a_backup_that_lacks_files_of_the_log_is_no_backup_and_hides_none() {
+    let service = Service::start();
+    let junk = service.folder.path().join("state/audit/audit-2026-01.db");
+    let mut taken = 0;
+    let mut back_up = |is_whole: bool| {
+        taken += 1;
+        if !is_whole {
+            fs::write(&junk, "no database").unwrap();
+        }
+        let output = service.command(&["backup", service.folder.path().join(taken.to_string()).to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), is_whole, "{said}");
+        assert_eq!(said.contains("audit-2026-01.db"), !is_whole, "{said}");
+        // Others read the log, too.
+        let _ = fs::remove_file(&junk);
+        await_that("the log tells of it", || {
+            text(&service.command(&["audit", "query", "--event", "backup.made", "--json"])).lines().count() == taken
+        });
+    };
+    let age = || {
+        let report = report(&service.command(&["doctor", "--json", "--offline", "--fallback-ids"]));
+        let finding = report["findings"].as_array().unwrap().iter().find(|f| f["id"] == "backups.age").unwrap();
+        (word(finding, "level").to_owned(), word(finding, "what").to_owned())
+    };
+    let told = |level: &str, what: &str| (level.to_owned(), what.to_owned());
+    back_up(false);
+    assert_eq!(age(), told("warn", "the audit log tells of no backup"));
+    back_up(true);
+    assert_eq!(age(), told("pass", "the last backup is 0 days old"));
+    back_up(false);
+    assert_eq!(age(), told("pass", "the last backup is 0 days old"));
+    service.stop();
+}
+
 /// Every file below a folder, with its size and when it was changed.
 fn inventory(folder: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
     let mut all = Vec::new();
