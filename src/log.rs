@@ -88,7 +88,7 @@ pub fn hand_on(post: &str, pid: u32, line: &str) {
 /// The last words of a service that can't serve.
 pub fn last(text: &str) {
     match JSON.load(Ordering::Relaxed) {
-        true => out(format!("{}\n", json::adopt("parent", std::process::id(), &format!("ERROR {text}"))).as_bytes()),
+        true => out(format!("{}\n", json::own("ERROR", names::DEAD, text)).as_bytes()),
         false => out(format!("{text}\n").as_bytes()),
     }
 }
@@ -157,7 +157,7 @@ impl Write for Pipe {
             _ => line.to_vec(),
         };
         let lost = LOST.swap(0, Ordering::Relaxed);
-        if lost > 0 && io::stderr().write_all(format!("WARN {lost} log lines were lost\n").as_bytes()).is_err() {
+        if lost > 0 && io::stderr().write_all(format!("WARN log lines were lost: {lost}\n").as_bytes()).is_err() {
             LOST.fetch_add(lost, Ordering::Relaxed);
         }
         if io::stderr().write_all(&cut).is_err() {

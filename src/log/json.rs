@@ -163,11 +163,23 @@ pub fn adopt(process: &str, pid: u32, line: &str) -> String {
         true => format!("{},{}", object.text, line.get(1..).unwrap_or_default()),
         false => {
             object.text("level", super::level(line).unwrap_or("INFO"));
-            object.text("event", names::OTHER);
+            object.text("event", names::of_line(line));
             object.text("text", line);
             object.end()
         }
     }
+}
+
+/// A line of the parent's that is no event: with the name it has all the same.
+pub fn own(level: &str, event: &str, text: &str) -> String {
+    let mut object = Object::new(super::LONGEST_OWN);
+    object.text("time", &super::now());
+    object.text("process", "parent");
+    object.number("process_pid", std::process::id());
+    object.text("level", level);
+    object.text("event", event);
+    object.text("text", text);
+    object.end()
 }
 
 /// Whether it is an object of texts, numbers, true and false, with no member that is the parent's.

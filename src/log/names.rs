@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 300] = [
+pub const NAMES: [(&str, &str); 302] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -172,6 +172,7 @@ pub const NAMES: [(&str, &str); 300] = [
     ("message-ended-courier-twice-set", "a message that ended its courier twice is set aside until somebody releases it"),
     ("messages-wait-whose-master-key", "messages wait whose master key is not here: they are held. Keep the key that is \
         here now, and see \"An older master key\" in the operations manual for how to use both; or drop them"),
+    ("month-past-retain-events-stays", "a month that is past retain_events stays"),
     ("msg.accept", "a message was accepted"),
     ("msg.acknowledged", "a message was acknowledged"),
     ("neighbours-channel-cant-used", "a neighbour's channel can't be used"),
@@ -321,21 +322,64 @@ pub const NAMES: [(&str, &str); 300] = [
     ("what-rightly-signed-no-event", "what is rightly signed is no event that can be read"),
     ("whether-provider-takes-key-not", "whether the provider takes a key is not known"),
     ("whether-provider-takes-keys-not", "whether the provider takes keys is not known: further logins, not told one by one"),
+    ("which-months-audit-log-may", "which months of the audit log may go can't be found out"),
     ("witness-contradicted-log-not-asked", "this witness contradicted the log and is not asked: look for \
         integrity.failure in the audit log"),
     ("witness-contradicts-log", "A WITNESS CONTRADICTS THE LOG: it was set back or forked"),
     ("word-out-moment", "a word out of its moment"),
 ];
 
+/// What is said without being an event: how it begins, behind its level.
+pub const SPOKEN: [(&str, &str); 3] =
+    [("audit.head", "audit-anchor/1 "), ("log.lost", "log lines were lost: "), ("thread.panicked", "thread '")];
+/// The last words of a service, whatever they are.
+pub const DEAD: &str = "service.failed";
+
 /// The name of the event that a text tells of.
 pub fn of(text: &str) -> &'static str {
     let whole = NAMES.iter().find(|(_, known)| *known == text);
     // Of those that end in what varies, the longest beginning.
-    let begun = || {
-        NAMES
-            .iter()
-            .filter(|(_, known)| known.ends_with([' ', '(', '/']) && text.starts_with(known))
-            .max_by_key(|(_, known)| known.len())
-    };
+    let begun = || longest(&NAMES, |known| known.ends_with([' ', '(', '/']) && text.starts_with(known));
     whole.or_else(begun).map_or(OTHER, |(name, _)| name)
+}
+
+/// The name of the event in a line that is text: behind its level, with its fields behind its words. Who says the line could as well
+/// have said the name.
+pub fn of_line(line: &str) -> &'static str {
+    let line = line.trim_start();
+    let text = ["ERROR ", "WARN ", "INFO "].iter().find_map(|level| line.strip_prefix(level)).unwrap_or(line);
+    let is_begun = |known: &str| {
+        let rest = text.strip_prefix(known);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' ') || known.ends_with([' ', '(', '/']))
+    };
+    let spoken = SPOKEN.iter().find(|(_, known)| text.starts_with(known));
+    spoken.or_else(|| longest(&NAMES, is_begun)).map_or(OTHER, |(name, _)| name)
+}
+
+fn longest(
+    names: &'static [(&str, &str)],
+    is_it: impl Fn(&str) -> bool,
+) -> Option<&'static (&'static str, &'static str)> {
+    names.iter().filter(|(_, known)| is_it(known)).max_by_key(|(_, known)| known.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_text_has_the_name_of_what_it_begins_with() {
+        for (line, name) in [
+            ("INFO audit-anchor/1 gate.example 7 x y", "audit.head"),
+            (" WARN log lines were lost: 3", "log.lost"),
+            ("thread 'main' panicked at src/x.rs:1:2:", "thread.panicked"),
+            ("ERROR a head could not be anchored anchor=\"disk\" failed=\"full\"", "head-could-not-anchored"),
+            ("WARN a login failed", "auth.failure"),
+            ("WARN a login failedly", OTHER),
+            ("INFO of audit-anchor/1 nothing", OTHER),
+            ("", OTHER),
+        ] {
+            assert_eq!(of_line(line), name, "{line}");
+        }
+    }
 }

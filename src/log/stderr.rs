@@ -3,12 +3,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
+
+use super::{JSON, json, now};
 
 /// What a pipe takes whole when it says that it takes anything: the least PIPE_BUF that POSIX allows.
 const PIECE: usize = 512;
@@ -38,7 +41,11 @@ impl State {
     fn line(&mut self, to: BorrowedFd<'_>, line: &[u8]) {
         if self.lost > 0 {
             let end = if self.torn { "\n" } else { "" };
-            let count = format!("{end}{} WARN {} log lines were lost: nobody read them\n", super::now(), self.lost);
+            let text = format!("log lines were lost: {}, nobody read them", self.lost);
+            let count = match JSON.load(Ordering::Relaxed) {
+                true => format!("{end}{}\n", json::own("WARN", "log.lost", &text)),
+                false => format!("{end}{} WARN {text}\n", now()),
+            };
             if !self.put(to, count.as_bytes()) {
                 self.lost += 1;
                 return;
@@ -115,7 +122,7 @@ mod tests {
         let m = theirs.read(&mut read[n..]).unwrap();
         let text = String::from_utf8_lossy(&read[..n + m]);
         let end: Vec<_> = text.lines().rev().take(2).collect();
-        assert!(end[0] == "the last" && end[1].ends_with("WARN 2 log lines were lost: nobody read them"), "{end:?}");
+        assert!(end[0] == "the last" && end[1].ends_with("WARN log lines were lost: 2, nobody read them"), "{end:?}");
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn every_event_has_a_name_and_stands_on_the_page_with_its_fields() {
     let page = fs::read_to_string(root().join("docs/logs.md")).unwrap();
     let mut events: BTreeMap<&str, (Vec<&str>, String, Vec<String>)> = BTreeMap::new();
     let mut nameless = Vec::new();
-    // Those whose words come from elsewhere have none of their own: heads, alarms.
+    // A head has no other words than its own.
     for said in said().into_iter().filter(|said| !said.text.starts_with('{')) {
         let name = names::of(&said.text);
         if name == names::OTHER {
@@ -100,6 +100,16 @@ fn every_event_has_a_name_and_stands_on_the_page_with_its_fields() {
         }
         *text = said.text;
         fields.extend(said.fields.into_iter().filter(|field| !fields.contains(field)).collect::<Vec<_>>());
+    }
+    assert!(
+        said()
+            .iter()
+            .filter(|said| said.text.starts_with('{'))
+            .all(|said| said.text == "{line}" && said.fields.is_empty())
+    );
+    assert_eq!(names::of_line(&format!("INFO {}gate.example 1 x y", gatepost::merkle::anchor::MARK)), "audit.head");
+    for name in names::SPOKEN.map(|(name, _)| name).into_iter().chain([names::DEAD, names::OTHER]) {
+        assert!(page.contains(&format!("`{name}`")), "docs/logs.md says nothing of {name}");
     }
     assert!(nameless.is_empty(), "not in src/log/names.rs: {nameless:#?}");
     let unused: Vec<&str> =

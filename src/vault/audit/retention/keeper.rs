@@ -103,14 +103,16 @@ impl Keeper {
                     }
                     self.bound(writer, &size);
                 }
-                Err(error) => self.tell(&error),
+                Err(error) => self.failed(&error),
             }
         }
         if trusted && due(&mut self.time, TIME) {
             match by_time(home, writer, &self.rules, now_us) {
-                Ok(Some(reason)) => self.tell(&format!("a month that is past retain_events stays: {reason}")),
-                Ok(None) => {}
-                Err(error) => self.tell(&error),
+                Ok(Some(reason)) if self.is_news(&reason) => {
+                    tracing::warn!(reason, "a month that is past retain_events stays");
+                }
+                Ok(_) => {}
+                Err(error) => self.failed(&error),
             }
         }
     }
@@ -135,11 +137,18 @@ impl Keeper {
         let _ = writer.run_blocking(move |store| store.record(vec![event]));
     }
 
-    fn tell(&mut self, what: &str) {
-        if self.told.as_deref() != Some(what) {
-            tracing::warn!("{what}");
+    fn failed(&mut self, error: &str) {
+        if self.is_news(error) {
+            tracing::warn!(error, "which months of the audit log may go can't be found out");
+        }
+    }
+
+    fn is_news(&mut self, what: &str) -> bool {
+        let is_news = self.told.as_deref() != Some(what);
+        if is_news {
             self.told = Some(what.to_owned());
         }
+        is_news
     }
 }
 
