@@ -58,7 +58,14 @@ fn the_version_before_finds_its_database_and_all_that_waits_and_an_upgrade_goes_
     assert_eq!(ordered(&service), 0);
     service.command(&["credential", "remove", "tried", "--yes"]);
 
-    let (code, said) = go_back(&service, &["--yes", "--json"]);
+    // A program of the same form needs none of it, and one of another is not served.
+    let (code, said) = go_back(&service, &["--to", &VERSION.to_string()]);
+    assert!(code == Some(0) && said.contains("nothing is to be done"), "{said}");
+    let (code, said) = go_back(&service, &["--yes", "--to", &(BEFORE - 1).to_string()]);
+    assert!(code == Some(1) && said.contains(&format!("to form {BEFORE}, and not to {}", BEFORE - 1)), "{said}");
+    assert_eq!(ordered(&service), 0);
+
+    let (code, said) = go_back(&service, &["--yes", "--json", "--to", &BEFORE.to_string()]);
     let told: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
     assert_eq!((code, told), (Some(0), json!({ "from": VERSION, "to": BEFORE, "done": false })));
     // It serves to its end.

@@ -197,7 +197,10 @@ fn the_scripts_parse() {
         let output = Command::new("bash").arg("-n").arg(shipped("tools").join(script)).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    assert_eq!(parsed, 4, "three scripts of the package, and the one of OpenBSD");
+    assert_eq!(parsed, 5, "four scripts of the package, and the one of OpenBSD");
+    // What an older package asks a newer program for is the form that it has itself.
+    let form = format!("\nFORM={}\n", gatepost::vault::store::schema::VERSION);
+    assert!(read("packaging/deb/preinst").contains(&form), "packaging/deb/preinst needs{form}");
     let rc = read("rc.d/gatepost");
     assert!(rc.starts_with("#!/bin/ksh\n\ndaemon=\"/usr/local/bin/gatepost\"\n"));
     assert!(

@@ -59,6 +59,12 @@ dpkg-deb -R "$first" "$work/next"
 sed -i "s/^Version: .*/Version: $version+later1/" "$work/next/DEBIAN/control"
 later=$work/later.deb
 dpkg-deb --build -Znone --root-owner-group "$work/next" "$later" > /dev/null
+# And one before it whose database has the form before.
+earlier=$work/earlier.deb
+sed -i "s/^Version: .*/Version: $version~earlier1/" "$work/next/DEBIAN/control"
+form=$(sed -n 's/^FORM=//p' "$work/next/DEBIAN/preinst")
+sed -i "s/^FORM=.*/FORM=$((form - 1))/" "$work/next/DEBIAN/preinst"
+dpkg-deb --build -Znone --root-owner-group "$work/next" "$earlier" > /dev/null
 rm -rf "$work/next"
 say "the same to the octet: $(sha256sum < "$first" | cut -d ' ' -f 1)"
 
@@ -77,7 +83,7 @@ if [ "$(cat "$base/.whole" 2> /dev/null || true)" != "$packages" ]; then
   echo "$packages" > "$base/.whole"
 fi
 cp -a "$base" "$root"
-cp "$first" "$root/first.deb" && cp "$later" "$root/later.deb" && cp "$mta" "$root/mta.deb"
+cp "$first" "$root/first.deb" && cp "$later" "$root/later.deb" && cp "$earlier" "$root/earlier.deb" && cp "$mta" "$root/mta.deb"
 
 # What runs in there: with the namespaces of the booted machine, or else in a change of root.
 in_root() {
@@ -143,7 +149,7 @@ everything() {
   # What a machine writes by itself, users (they stay, as promised) and the packages that lie there.
   local skip=() path
   for path in ./{proc,sys,dev,run,tmp,var/{tmp,log,cache,lib/{dpkg,systemd}}} ./etc/{passwd,group,shadow,gshadow}- \
-    ./etc/{.pwd.lock,machine-id,resolv.conf} ./{first,later,mta}.deb; do
+    ./etc/{.pwd.lock,machine-id,resolv.conf} ./{first,later,earlier,mta}.deb; do
     skip+=(-path "$path" -o)
   done
   (cd "$root" && find . -xdev \( "${skip[@]}" -false \) -prune -o -print | sort)
@@ -237,9 +243,21 @@ if [ -n "$init" ]; then
   cp -p "$work/good" "$configuration"
 fi
 
+say 'back to a version whose database has the same form: nothing is to be done to it'
+[ -n "$init" ] || stop
+in_root dpkg -i /first.deb > "$work/log" 2>&1 || die 'a version of the same form can not be installed'
+grep -q 'nothing is to be done' "$work/log" || die 'it does not say that nothing is to be done'
+is 'version' "$(in_root dpkg-query -W -f '${Version}' gatepost)" "$version"
+[ -n "$init" ] || { : > "$work/log"; start; }
+use 'after going back to the same form' "$port" none
+is 'orders to take the database back' "$(in_root gatepost audit query --event store.downgrade --json | wc -l)" 0
+[ -n "$init" ] || stop
+in_root dpkg -i /later.deb > "$work/log" 2>&1 || die 'the upgrade failed'
+[ -n "$init" ] || { : > "$work/log"; start; }
+
 say 'what the version before would hold to less keeps it from being installed'
 in_root gatepost credential add tried --sender @example.net --test > /dev/null
-if in_root dpkg -i /first.deb > "$work/log" 2>&1; then die 'the version before is installed all the same'; fi
+if in_root dpkg -i /earlier.deb > "$work/log" 2>&1; then die 'the version before is installed all the same'; fi
 grep -q 'these credentials to less: tried' "$work/log" || die 'it does not say which credentials are in the way'
 is 'version' "$(in_root dpkg-query -W -f '${Version} ${db:Status-Status}' gatepost)" "$version+later1 installed"
 [ -z "$init" ] || is 'state after a refusal' "$(in_root systemctl is-active gatepost)" active
@@ -249,8 +267,8 @@ in_root gatepost credential remove tried --yes > /dev/null
 say 'and back to the version before: its database is made ready'
 before=$(parent)
 [ -n "$init" ] || stop
-in_root dpkg -i /first.deb > "$work/log" 2>&1 || die 'the version before can not be installed'
-is 'version' "$(in_root dpkg-query -W -f '${Version}' gatepost)" "$version"
+in_root dpkg -i /earlier.deb > "$work/log" 2>&1 || die 'the version before can not be installed'
+is 'version' "$(in_root dpkg-query -W -f '${Version}' gatepost)" "$version~earlier1"
 grep -q 'its database gets form\|the database has form' "$work/log" || die 'the database was not made ready'
 if [ -n "$init" ]; then
   is 'state after going back' "$(in_root systemctl is-active gatepost)" active

@@ -22,6 +22,9 @@ pub struct Downgrade {
     /// Print {"from": ..., "to": ..., "done": ...} instead, with the numbers of the forms; done is false where it waits for the stop
     #[arg(long)]
     json: bool,
+    /// The number of the form that the program to be installed has: where it is the one of today nothing is done, nor asked
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<usize>,
     /// Ask nothing: where nobody can be asked, it does nothing without this
     #[arg(long)]
     yes: bool,
@@ -36,6 +39,8 @@ pub struct Downgrade {
 enum End {
     /// There was nothing to take back.
     Nothing,
+    /// The program to be installed opens the database as it is.
+    Same,
     Done,
     /// The running service does it when it ends.
     Ordered,
@@ -43,7 +48,15 @@ enum End {
 
 impl Downgrade {
     pub fn run(&self) -> ExitCode {
-        match confirm(self.yes, TAKES).and_then(|()| self.go_back()) {
+        let done = match self.to {
+            Some(VERSION) => Ok(End::Same),
+            Some(to) if to != BEFORE => Err(format!(
+                "this version takes a database of form {VERSION} back to form {BEFORE}, and not to {to}: restore a backup of that version, \
+                 or install the versions between"
+            )),
+            _ => confirm(self.yes, TAKES).and_then(|()| self.go_back()),
+        };
+        match done {
             Ok(end) => {
                 say!("{}", self.told(end));
                 ExitCode::SUCCESS
@@ -77,10 +90,12 @@ impl Downgrade {
 
     fn told(&self, end: End) -> String {
         if self.json {
-            return serde_json::json!({ "from": VERSION, "to": BEFORE, "done": end != End::Ordered }).to_string();
+            let to = if end == End::Same { VERSION } else { BEFORE };
+            return serde_json::json!({ "from": VERSION, "to": to, "done": end != End::Ordered }).to_string();
         }
         match end {
             End::Nothing => "there is no database yet: install the version before".to_owned(),
+            End::Same => format!("that version opens a database of form {VERSION}, too: nothing is to be done"),
             End::Done => format!(
                 "the database has form {BEFORE} now, which the version before opens: install that, and start it"
             ),
