@@ -241,9 +241,8 @@ fn what_is_not_sent_is_told_and_nobody_has_got_it() {
     site.refused(&["b@example.org"], letter, 78, "can't be read");
 }
 
-#[test]
-fn programs_that_speak_smtp_are_logged_in_and_the_other_names_have_their_answers() {
-    let site = Site::start("");
+/// One message, by a program whose lines end so.
+fn speak(site: &Site, end: &str) {
     let mut child = site.called("sendmail", &["-bs"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut to, mut from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
     let mut hear = |code: &str| {
@@ -257,14 +256,22 @@ fn programs_that_speak_smtp_are_logged_in_and_the_other_names_have_their_answers
         ("MAIL FROM:<a@example.net>", "250"),
         ("RCPT TO:<b@example.org>", "250"),
         ("DATA", "354"),
-        ("From: a@example.net\r\nSubject: spoken\r\n\r\nx\r\n.", "250"),
+        ("From: a@example.net\nSubject: spoken\n\nx\n.", "250"),
         ("QUIT", "221"),
     ] {
-        to.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        to.write_all(format!("{line}\n").replace('\n', end).as_bytes()).unwrap();
         hear(code);
     }
     assert!(child.wait().unwrap().success());
-    assert!(site.arrived().1.contains("Subject: spoken"));
+}
+
+#[test]
+fn programs_that_speak_smtp_are_logged_in_and_the_other_names_have_their_answers() {
+    let site = Site::start("");
+    for end in ["\r\n", "\n"] {
+        speak(&site, end);
+        assert!(site.arrived().1.contains("Subject: spoken"));
+    }
 
     let output = site.called("newaliases", &[]).output().unwrap();
     assert!(output.status.success() && said(&output).contains("nothing to do"), "{}", said(&output));
