@@ -10,7 +10,7 @@ use super::source::{Source, walk};
 use crate::cli::control::strange;
 use crate::cli::fail;
 use crate::cli::out::{is_read, say};
-use crate::ipc::admin::queue::listing::{Entry, Standing, Stop, View};
+use crate::ipc::admin::queue::listing::{Entry, Ordered, Standing, Stop, View};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::mail::id::MessageId;
 use crate::policy::rule::RecipientRule;
@@ -147,9 +147,10 @@ fn line(entry: &Entry) -> String {
     let due = entry.next_us.map_or_else(String::new, |next| format!(" due={}", time(next)));
     let answer = answer(entry.code, entry.enhanced.as_deref());
     visible(&format!(
-        "{} {} {} from={} to={}{more} via={} bytes={} accepted={} attempts={}{due}{answer}",
+        "{} {}{} {} from={} to={}{more} via={} bytes={} accepted={} attempts={}{due}{answer}",
         entry.message,
         states.collect::<Vec<_>>().join(","),
+        ordered(entry.order),
         entry.credential,
         entry.sender,
         entry.recipients.join(","),
@@ -158,6 +159,11 @@ fn line(entry: &Entry) -> String {
         time(entry.accepted_us),
         entry.attempts,
     ))
+}
+
+/// Of one who is under way, and may get it before that is done.
+fn ordered(order: Option<Ordered>) -> String {
+    order.map_or_else(String::new, |order| format!(" then={}", order.word()))
 }
 
 fn answer(code: Option<u16>, enhanced: Option<&str>) -> String {
@@ -178,6 +184,7 @@ fn object(entry: &Entry) -> Value {
         "accepted": time(entry.accepted_us),
         "expires": time(entry.expires_us),
         "states": states,
+        "then": entry.order.map(Ordered::word),
         "to": entry.recipients,
         "routes": entry.routes,
         "attempts": entry.attempts,
@@ -193,9 +200,10 @@ fn stop_line(stop: &Stop) -> String {
     let said = stop.said.as_ref().map_or_else(String::new, |said| format!(" said={said}"));
     let doubt = if stop.doubt { " may-be-delivered" } else { "" };
     visible(&format!(
-        "{} {} via={} attempts={}{due}{doubt}{}{host}{said}",
+        "{} {}{} via={} attempts={}{due}{doubt}{}{host}{said}",
         stop.recipient,
         stop.standing.word(),
+        ordered(stop.order),
         stop.route,
         stop.attempts,
         answer(stop.code, stop.enhanced.as_deref()),
@@ -206,6 +214,7 @@ fn stop_object(stop: &Stop) -> Value {
     json!({
         "recipient": stop.recipient,
         "state": stop.standing.word(),
+        "then": stop.order.map(Ordered::word),
         "route": stop.route,
         "attempts": stop.attempts,
         "due": stop.next_us.map(time),

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ipc::admin::queue::Ended;
+use crate::ipc::admin::queue::listing::Ordered;
 use crate::mail::address::Address;
 use crate::mail::envelope::Manner;
 use crate::mail::id::MessageId;
@@ -169,6 +170,9 @@ fn what_comes_back_from_a_courier_is_as_held_or_dropped_as_it_was_made_meanwhile
         let done = all(&mut store, &order(deed, Which::Message(message)));
         let expected = if deed == Deed::Hold { counts(1, 1, 1) } else { counts(1, 0, 1) };
         assert_eq!(done, expected);
+        let seen = store.listing.find(message, now_us()).unwrap().unwrap();
+        let word = if deed == Deed::Hold { "hold" } else { "drop" };
+        assert_eq!(seen.recipients[0].order.map(Ordered::word), Some(word), "who looks is told");
         assert_eq!(store.hold.open(0, 9).unwrap().len(), 1, "the courier still needs the body");
         store
             .transaction(|store| {

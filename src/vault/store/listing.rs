@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 use uuid::Uuid;
 
-use crate::ipc::admin::queue::listing::Standing;
+use crate::ipc::admin::queue::listing::{Ordered, Standing};
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{damaged, octets, unsigned};
@@ -28,6 +28,7 @@ pub struct SeenRecipient {
     pub recipient: Address,
     pub lane: String,
     pub standing: Standing,
+    pub order: Option<Ordered>,
     pub attempts: u32,
     pub next_us: u64,
     /// The last answer.
@@ -119,6 +120,7 @@ fn recipient(row: &Row<'_>, hold: Hold, now_us: u64) -> Result<SeenRecipient> {
         recipient: address(&row.get::<_, String>(1)?)?,
         lane: row.get(2)?,
         standing,
+        order: order((row.get(3)?, row.get(4)?)),
         attempts,
         next_us,
         code: row.get(7)?,
@@ -141,6 +143,15 @@ pub fn standing((state, held): (i64, i64), is_quarantined: bool, attempts: u32, 
         (2, _) => Standing::Delivered,
         (3, _) => Standing::Failed,
         _ => Standing::Expired,
+    }
+}
+
+/// By the same of one who is under way.
+const fn order(columns: (i64, i64)) -> Option<Ordered> {
+    match columns {
+        (1, 1) => Some(Ordered::Hold),
+        (1, 2) => Some(Ordered::Drop),
+        _ => None,
     }
 }
 

@@ -56,6 +56,22 @@ impl Standing {
     }
 }
 
+/// What was ordered of a recipient while a courier has him: he may still get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Ordered {
+    Hold,
+    Drop,
+}
+
+impl Ordered {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 /// Which messages are shown: those of which all holds that is given, for one and the same recipient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
@@ -78,6 +94,8 @@ pub struct Entry {
     pub expires_us: u64,
     /// How many recipients stand where.
     pub standings: Vec<(Standing, u64)>,
+    /// The furthest of what was ordered of those under way.
+    pub order: Option<Ordered>,
     /// Some of those who wait.
     pub recipients: Vec<String>,
     /// The upstreams that are tried for them, one list for each route.
@@ -97,6 +115,7 @@ pub struct Stop {
     pub number: u32,
     pub recipient: String,
     pub standing: Standing,
+    pub order: Option<Ordered>,
     pub route: String,
     pub attempts: u32,
     pub next_us: Option<u64>,
