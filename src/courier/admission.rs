@@ -1,51 +1,56 @@
 //! Whom a refusal is meant for that may be meant for all: many say 530, 454 or `5.7.1` at MAIL, or 403, to a sender that is not ours, and
-//! would to every message of his, while they take those of others; and a relay that has forgotten us says it to everybody.
+//! would to every message of his, while they take those of others; and a relay that has forgotten us says it to everybody, at MAIL or, as
+//! Postfix does, at RCPT. `K` is whom it may be meant for alone: a sender, or a recipient.
 
 use std::collections::VecDeque;
-
-use crate::mail::address::ReversePath;
 
 /// How many who were refused are remembered: more at a time are hardly the senders' affair.
 const MOST: usize = 64;
 
 /// How messages were answered of late.
-#[derive(Debug, Default)]
-pub struct Admission {
+#[derive(Debug)]
+pub struct Admission<K> {
     /// A message has passed, and nobody had no host since.
     passed: bool,
     /// Whose message was refused last, with none that passed since.
-    refused: Option<ReversePath>,
+    refused: Option<K>,
     /// Who was refused, and whether others passed since; the last one is last.
-    known: VecDeque<(ReversePath, bool)>,
+    known: VecDeque<(K, bool)>,
     /// Others than he were refused with none that passed since.
     several: bool,
 }
 
-impl Admission {
-    /// Whether a refusal of this sender's would be his affair: others passed, or he was refused just before and would be again.
+impl<K> Default for Admission<K> {
+    fn default() -> Self {
+        Self { passed: false, refused: None, known: VecDeque::new(), several: false }
+    }
+}
+
+impl<K: Clone + PartialEq> Admission<K> {
+    /// Whether a refusal of this one would be his affair: others passed, or he was refused just before and would be again.
     /// Otherwise it is the route's.
-    pub fn is_of(&self, sender: &ReversePath) -> bool {
-        self.passed || self.refused.as_ref() == Some(sender)
+    pub fn is_of(&self, whom: &K) -> bool {
+        self.passed || self.refused.as_ref() == Some(whom)
     }
 
-    /// Whether another refusal of this sender's is known to be his own: he was refused, others passed, and nobody else was refused since.
+    /// Whether another refusal of this one is known to be his own: he was refused, others passed, and nobody else was refused since.
     /// Without such a proof a message may wait, and is not given up.
-    pub fn is_known(&self, sender: &ReversePath) -> bool {
-        let is_alone = !self.several && self.refused.as_ref().is_none_or(|other| other == sender);
-        is_alone && self.known.iter().any(|(known, others)| known == sender && *others)
+    pub fn is_known(&self, whom: &K) -> bool {
+        let is_alone = !self.several && self.refused.as_ref().is_none_or(|other| other == whom);
+        is_alone && self.known.iter().any(|(known, others)| known == whom && *others)
     }
 
-    pub fn passed(&mut self, sender: &ReversePath) {
+    pub fn passed(&mut self, whom: &K) {
         (self.passed, self.refused, self.several) = (true, None, false);
-        self.known.retain(|(known, _)| known != sender);
+        self.known.retain(|(known, _)| known != whom);
         self.known.iter_mut().for_each(|(_, others)| *others = true);
     }
 
-    pub fn refused(&mut self, sender: &ReversePath) {
-        self.several |= self.refused.as_ref().is_some_and(|other| other != sender);
-        self.refused = Some(sender.clone());
-        if !self.known.iter().any(|(known, _)| known == sender) {
-            self.known.push_back((sender.clone(), false));
+    pub fn refused(&mut self, whom: &K) {
+        self.several |= self.refused.as_ref().is_some_and(|other| other != whom);
+        self.refused = Some(whom.clone());
+        if !self.known.iter().any(|(known, _)| known == whom) {
+            self.known.push_back((whom.clone(), false));
         }
         if self.known.len() > MOST {
             self.known.pop_front();
@@ -61,7 +66,7 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::address::Address;
+    use crate::mail::address::{Address, ReversePath};
 
     fn sender(text: &str) -> ReversePath {
         Some(Address::parse(text).unwrap())

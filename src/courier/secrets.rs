@@ -34,6 +34,10 @@ impl Secrets {
         let encoded = Zeroizing::new(STANDARD.encode(secret));
         self.0.push(Zeroizing::new(encoded.trim_end_matches('=').to_owned()));
         self.0.push(Zeroizing::new(secret.to_owned()));
+        // As some write it in JSON.
+        if secret.contains('/') {
+            self.0.push(Zeroizing::new(secret.replace('/', "\\/")));
+        }
         self.0.retain(|secret| !secret.is_empty());
         self.sorted()
     }
@@ -90,5 +94,6 @@ mod tests {
         assert_eq!(secrets.hide(text), hidden);
         assert_eq!(secrets.hide_octets(text.as_bytes().to_vec()), hidden.as_bytes());
         assert_eq!(Secrets::of("").hide("abc"), "abc");
+        assert_eq!(Secrets::of("se/same").hide(r#"{"key":"se\/same"}"#), r#"{"key":"[hidden]"}"#);
     }
 }

@@ -5,9 +5,10 @@
 //! | 2xx | Delivered |
 //! | 401, 407 | it does not know us: as a login that is refused |
 //! | 403 | it does not know us, or not for this sender: the same, unless others pass; then the message is put off |
-//! | 3xx, 404, 405, 410, 421 | it isn't there, or isn't what the configuration says: route failed, with the same exception |
+//! | 402 | the account isn't paid for: as a login that is refused, until somebody mends it |
+//! | 3xx, 404, 405, 410, 411, 421, 426, 428, 431 | it isn't there, or isn't what the configuration says: route failed, with the same exception |
 //! | 429; 503 with Retry-After | it wants to be left alone: route failed, for as long as it says |
-//! | 408, 409, 425 | Deferred |
+//! | 408, 409, 423, 424, 425 | Deferred |
 //! | 413 | Failed: too large |
 //! | other 4xx | Failed |
 //! | other 5xx | the message is put off: it may be for what is in it |
@@ -46,12 +47,12 @@ pub fn by_status(reply: &Reply, letter: &Letter<'_>) -> Judgement {
     let all = |outcome: Outcome| Judgement::Settled(everybody(letter.recipients, &outcome));
     match reply.status {
         200..=299 => all(Outcome::Delivered(said("2.0.0"))),
-        401 | 407 => Judgement::Login(text),
+        401 | 402 | 407 => Judgement::Login(text),
         403 => Judgement::Unwelcome(text),
         429 => Judgement::Route { reason: text, rest: Some(reply.wait.unwrap_or(TOO_OFTEN)) },
         503 if reply.wait.is_some() => Judgement::Route { reason: text, rest: reply.wait },
-        300..=399 | 404 | 405 | 410 | 421 => Judgement::Route { reason: text, rest: None },
-        408 | 409 | 425 => all(Outcome::Deferred(said("4.3.0"))),
+        300..=399 | 404 | 405 | 410 | 411 | 421 | 426 | 428 | 431 => Judgement::Route { reason: text, rest: None },
+        408 | 409 | 423..=425 => all(Outcome::Deferred(said("4.3.0"))),
         413 => all(Outcome::Failed(said("5.3.4"))),
         400..=499 => all(Outcome::Failed(said("5.0.0"))),
         500..=599 => Judgement::PutOff(said("4.3.0")),

@@ -186,7 +186,7 @@ pub struct Provider {
     dialer: Arc<Dialer>,
     free: Semaphore,
     verifying: Verifying,
-    admission: Mutex<Admission>,
+    admission: Mutex<Admission<ReversePath>>,
 }
 
 impl Provider {
@@ -322,7 +322,7 @@ impl Provider {
         is_of
     }
 
-    fn admission(&self) -> MutexGuard<'_, Admission> {
+    fn admission(&self) -> MutexGuard<'_, Admission<ReversePath>> {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::doors::Caller;
 use super::session::{Refused, Session};
 use super::transaction::{self, Attempt};
 use super::{Patience, Upstream, failed, perhaps_elsewhere};
 use crate::courier::parcel::{Parcel, Step, Verdict};
 use crate::ipc::waits::END;
-use crate::mail::address::ReversePath;
 use crate::mail::outcome::{Outcome, Said};
 
 /// For a session with a host that lets us in, all tried hosts together, and for the answer to a command: with both, a client hears of
@@ -66,12 +66,12 @@ impl Upstream {
             let is_over = parcel.teller.has_spoken();
             match ended {
                 Attempt::Settled { outcomes, reusable } => {
-                    return self.settled(session, &parcel.sender, outcomes, reusable);
+                    return self.settled(session, parcel, outcomes, reusable);
                 }
                 Attempt::PutOff { outcomes, reusable } => {
                     let reached = session.index;
                     if is_over || put_off.is_some() {
-                        return self.settled(session, &parcel.sender, outcomes, reusable);
+                        return self.settled(session, parcel, outcomes, reusable);
                     }
                     if is_reused {
                         tour.reached(reached, reached);
@@ -123,23 +123,15 @@ impl Upstream {
         match put_off.or(lacking.filter(|_| is_for_good)) {
             Some(outcomes) => Verdict::Settled(outcomes),
             None => broken_off.unwrap_or_else(|| {
-                self.admission().failed();
+                self.doors.failed();
                 failed(&reasons)
             }),
         }
     }
 
-    fn settled(
-        &self,
-        session: Session,
-        sender: &ReversePath,
-        outcomes: Vec<(u32, Outcome)>,
-        reusable: bool,
-    ) -> Verdict {
+    fn settled(&self, session: Session, parcel: &Parcel, outcomes: Vec<(u32, Outcome)>, reusable: bool) -> Verdict {
         self.let_go(session, reusable);
-        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
-            self.admission().passed(sender);
-        }
+        self.doors.passed(parcel, &outcomes);
         Verdict::Settled(outcomes)
     }
 
@@ -159,10 +151,11 @@ impl Upstream {
                 }
                 broken_off(Vec::new(), Said { text: reason, enhanced: Some("4.4.2".to_owned()), code: None, ..*said })
             }
-            Attempt::Unwelcome(said) => {
-                let is_of_the_sender = self.admission().is_of(&parcel.sender);
-                self.admission().refused(&parcel.sender);
-                match is_of_the_sender {
+            Attempt::Unwelcome { door, said } => {
+                let caller = Caller::of(parcel);
+                let is_of_the_caller = self.doors.are_of(&caller, door);
+                self.doors.refused(&caller, door);
+                match is_of_the_caller {
                     true => broken_off(Vec::new(), Said { enhanced: Some("4.7.0".to_owned()), ..*said }),
                     false => (said.text.into(), None),
                 }

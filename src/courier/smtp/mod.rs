@@ -2,6 +2,7 @@
 //! reply.
 
 mod bearer;
+mod doors;
 pub(crate) mod envelope;
 mod hosts;
 mod live;
@@ -18,13 +19,12 @@ mod transaction;
 mod transcript;
 mod wire;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
-use super::admission::Admission;
 use super::dial::Dialer;
 use super::parcel::{Parcel, Verdict};
 use crate::config::slice::TlsMode;
@@ -34,6 +34,7 @@ pub use bearer::Bearer;
 pub use hosts::Hosts;
 pub use login::{Credential, Login};
 
+use doors::{Caller, Doors};
 use hosts::Tour;
 use parts::{Group, Over, Part};
 use pool::Pool;
@@ -110,13 +111,13 @@ pub struct Upstream {
     pool: Pool,
     /// One permit for each connection that may be in use.
     free: Semaphore,
-    admission: Mutex<Admission>,
+    doors: Doors,
 }
 
 impl Upstream {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections.max(1)));
-        Self { settings, dialer, pool: Pool::default(), free, admission: Mutex::default() }
+        Self { settings, dialer, pool: Pool::default(), free, doors: Doors::default() }
     }
 
     /// How many messages it takes at once.
@@ -133,8 +134,8 @@ impl Upstream {
         let mut reused = self.pool.take().await;
         let mut reasons: Vec<Refused> = Vec::new();
         let (mut put_off, mut lacking, mut broken_off, mut over) = (None::<Vec<(u32, Outcome)>>, None, None, None);
-        let (is_of_the_sender, mut is_unwelcome) = (self.admission().is_of(&parcel.sender), false);
-        let is_known = self.admission().is_known(&parcel.sender);
+        let (caller, mut unwelcome) = (Caller::of(parcel), None);
+        let known = self.doors.known(&caller);
         loop {
             let (mut session, is_reused) = match reused.take() {
                 Some(session) => (session, true),
@@ -159,14 +160,12 @@ impl Upstream {
                 heard.retain(stays);
             }
             self.speak_of_chunks(&mut session);
-            let ended = transaction::attempt(&mut session, parcel, patience, is_known).await;
+            let ended = transaction::attempt(&mut session, parcel, patience, known).await;
             self.speak_of_chunks(&mut session);
             match ended {
                 Attempt::Settled { outcomes, reusable } => {
                     self.let_go(session, reusable);
-                    if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
-                        self.admission().passed(&parcel.sender);
-                    }
+                    self.doors.passed(parcel, &outcomes);
                     return Part::Ended(Verdict::Settled(outcomes));
                 }
                 Attempt::PutOff { outcomes, reusable } => {
@@ -215,10 +214,10 @@ impl Upstream {
                             reasons.push(reason.clone().into());
                             over = Some(Over { at, said: *said, heard, reason });
                         }
-                        Attempt::Unwelcome(said) => {
+                        Attempt::Unwelcome { door, said } => {
                             reasons.push(said.text.clone().into());
-                            is_unwelcome = true;
-                            if is_of_the_sender {
+                            unwelcome = Some(door);
+                            if self.doors.are_of(&caller, door) {
                                 broken_off = Some(Verdict::BrokenOff { heard: Vec::new(), said: *said });
                             }
                         }
@@ -230,8 +229,8 @@ impl Upstream {
                 }
             }
         }
-        if is_unwelcome {
-            self.admission().refused(&parcel.sender);
+        if let Some(door) = unwelcome {
+            self.doors.refused(&caller, door);
         }
         let is_for_good = reasons.is_empty() && !tour.misses_one();
         if let Some(outcomes) = lacking.as_ref().filter(|_| !is_for_good && broken_off.is_none()) {
@@ -242,7 +241,7 @@ impl Upstream {
             None => match over {
                 Some(over) => Part::Over(over),
                 None => Part::Ended(broken_off.unwrap_or_else(|| {
-                    self.admission().failed();
+                    self.doors.failed();
                     failed(&reasons)
                 })),
             },
@@ -252,11 +251,6 @@ impl Upstream {
     /// What one session was told of BDAT holds for all of that host, for a while.
     fn speak_of_chunks(&self, session: &mut Session) {
         session.offers.chunking &= self.settings.hosts.takes_chunks(session.index, session.shuns_chunks);
-    }
-
-    /// The lock is never held while something is awaited or can panic.
-    fn admission(&self) -> MutexGuard<'_, Admission> {
-        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session with the next host of the tour that lets us in; none when there is no other. Adds what failed to `reasons`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::courier::secrets::{HIDDEN, Secrets};
 use crate::mail::outcome::{MAX_TEXT, Said};
 
 /// RFC 5321 section 4.5.3.1.5 allows 512 octets; some servers put more into one line.
@@ -87,6 +88,20 @@ fn plain(octets: &[u8]) -> String {
 impl Reply {
     pub fn is_positive(&self) -> bool {
         (200..300).contains(&self.code)
+    }
+
+    /// Takes secrets out of it; all of its text where they are there over several lines.
+    pub fn conceal(&mut self, secrets: &Secrets) {
+        self.lines.iter_mut().for_each(|line| *line = secrets.hide(line));
+        let code = self.code;
+        let text: String = self.lines.iter().map(|line| split_enhanced(line, code).1.trim()).collect();
+        if secrets.hide(&text) == text {
+            return;
+        }
+        for line in &mut self.lines {
+            let enhanced = split_enhanced(line, code).0;
+            *line = enhanced.map_or_else(|| HIDDEN.to_owned(), |enhanced| format!("{enhanced} {HIDDEN}"));
+        }
     }
 
     pub fn is_temporary(&self) -> bool {
@@ -209,6 +224,21 @@ mod tests {
         assert!(read(format!("250-{}\r\n", "x".repeat(4000)).repeat(17).as_bytes()).is_err());
         assert!(read(format!("{}250 x\r\n", "250-x\r\n".repeat(127)).as_bytes()).unwrap().is_some());
         assert!(read(format!("{}250 x\r\n", "250-x\r\n".repeat(128)).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_a_line_and_over_several() {
+        let concealed = |text: &str| {
+            let mut reply = read(text.as_bytes()).unwrap().unwrap();
+            reply.conceal(&Secrets::of("sesame"));
+            (reply.said("mx", None).enhanced, reply.said("mx", None).text)
+        };
+        let code = Some("5.7.8".to_owned());
+        assert_eq!(concealed("535-5.7.8 no\r\n535 5.7.8 sesame!\r\n"), (code.clone(), "no [hidden]!".to_owned()));
+        assert_eq!(
+            concealed("535-5.7.8 no ses\r\n535-5.7.8 a\r\n535 me\r\n"),
+            (code, "[hidden] [hidden] [hidden]".to_owned())
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | MAIL, DATA | 4yz / other 5yz | Deferred (another host may be tried once) / Failed | |
 //! | RCPT | 421, 503, 530, 534, 535, 538 | Deferred, where there are others | broken off; the others are tried without that one |
 //! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
+//! | RCPT | 5yz of class 5.7 for all of them, which may be meant for us (`admission`) | | route failed, or broken off |
 //! | before the dot, the last chunk | more than was asked for, 421 apart | | broken off: which is whose is unknown |
 //! | content | 4yz / 5yz | Deferred (another host may be tried once) / Failed, and no dot follows | |
 //! | content | connection lost, 421 and the like | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
@@ -31,6 +32,7 @@ mod turns;
 mod verdicts;
 
 use super::Patience;
+use super::doors::Door;
 use super::envelope::{self, Command, Step};
 use super::reply::{Reply, cut};
 use super::session::Session;
@@ -39,6 +41,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::outcome::{Outcome, Said};
 use turns::Aside;
+pub use verdicts::Known;
 use verdicts::{is_final, is_final_at_rcpt, speaks_of_the_login, speaks_of_the_session};
 
 /// Content is written in pieces of this size, each with its own deadline.
@@ -86,8 +89,12 @@ pub enum Attempt {
     /// Nothing of it was taken on a session that has served others: that may be all that the session takes, as some count recipients
     /// by session. On a fresh one it is known whether it is the message's.
     Worn,
-    /// MAIL was answered as if we had not logged in, or not well enough. Some say that of a sender.
-    Unwelcome(Box<Said>),
+    /// MAIL was answered as if we had not logged in, or not well enough, or RCPT by a policy for all. Some say that of a sender, or of a
+    /// recipient.
+    Unwelcome {
+        door: Door,
+        said: Box<Said>,
+    },
     Withdrawn,
     /// The same of a live message, within its envelope.
     GivenUp {
@@ -98,11 +105,10 @@ pub enum Attempt {
 pub use live::live;
 
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
-/// `is_known`: a policy against the sender is known to be his affair (`admission`).
-pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience, is_known: bool) -> Attempt {
+pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience, known: Known) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
     let (is_live, is_told, has_refused) = (false, false, false);
-    Transaction { session, parcel, patience, outcomes, is_live, is_known, is_told, has_refused }.run().await
+    Transaction { session, parcel, patience, outcomes, is_live, known, is_told, has_refused }.run().await
 }
 
 struct Transaction<'a> {
@@ -113,8 +119,7 @@ struct Transaction<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// Its sender waits, and is told what is answered, to try again or not.
     is_live: bool,
-    /// A policy against the sender is his affair.
-    is_known: bool,
+    known: Known,
     /// MAIL was said.
     is_told: bool,
     /// The upstream has refused some of them.
@@ -229,7 +234,7 @@ impl Transaction<'_> {
                 return Err(Attempt::Worn);
             }
             let text = self.reason(step.name(), &reply.to_string());
-            return Err(Attempt::Unwelcome(Box::new(Said { text, ..self.ours("4.4.2", "") })));
+            return Err(self.unwelcome(Door::Mail, text));
         }
         if let Step::Rcpt(at) = step
             && speaks_of_the_session(&reply)
@@ -280,6 +285,9 @@ impl Transaction<'_> {
         }
         if nobody && self.is_worn(refused.as_ref()) {
             return Attempt::Worn;
+        }
+        if let Some(denied) = self.denied().filter(|_| refused.is_none()) {
+            return denied;
         }
         if let Some(reply) = refused {
             let is_final = self.is_final_at_mail(&reply);
@@ -364,6 +372,10 @@ impl Transaction<'_> {
         let heard = self.outcomes.iter().map(|outcome| outcome.as_ref().unwrap_or(&rest).clone());
         let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
         Attempt::PutOff { outcomes: numbers.zip(heard).collect(), reusable: false }
+    }
+
+    fn unwelcome(&self, door: Door, text: String) -> Attempt {
+        Attempt::Unwelcome { door, said: Box::new(Said { text, ..self.ours("4.4.2", "") }) }
     }
 
     fn reason(&self, phase: &str, why: &str) -> String {

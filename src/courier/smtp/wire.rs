@@ -92,7 +92,7 @@ impl Wire {
     pub async fn reply(&mut self, limit: Duration) -> Result<Reply, Broken> {
         let mut reply = timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))??;
         if reply.code != CHALLENGE {
-            reply.lines.iter_mut().for_each(|line| *line = self.secrets.hide(line));
+            reply.conceal(&self.secrets);
         }
         if let Some(transcript) = &mut self.transcript {
             transcript.heard(&reply);

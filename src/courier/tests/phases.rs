@@ -39,6 +39,8 @@ fn rule_u10_every_phase_has_the_outcome_of_the_table() {
         (Phase::Rcpt, "454 4.7.1 relay access denied", "deferred 454"),
         (Phase::Rcpt, "550 5.1.1 unknown", "failed 550"),
         (Phase::Rcpt, "551 5.7.1 try <other@evil.example>", "failed 551"),
+        (Phase::Rcpt, "554 5.7.1 <a@b.test>: Relay access denied", "route"),
+        (Phase::Rcpt, "550 5.7.54 Unable to relay", "route"),
         (Phase::Rcpt, "421 4.3.2 closing", "broken off"),
         (Phase::Rcpt, "530 5.7.0 log in", "broken off"),
         (Phase::Rcpt, "354 what", "broken off"),
@@ -279,15 +281,19 @@ fn rule_u14_rule_u10_a_host_that_refuses_some_and_then_leaves_leads_to_the_next(
     nothing_arrives(&first);
 }
 
-/// What an upstream answers at MAIL on its connections, in their order: on some it takes one message before.
-fn denied(at: &[(usize, usize)]) -> Options {
-    let say = || Fault::say(Phase::Mail, "554 5.7.1 Client host rejected: Access denied");
+/// What an upstream answers in that phase on its connections, in their order: on some it takes one message before.
+fn denied(phase: Phase, at: &[(usize, usize)]) -> Options {
+    let say = || Fault::say(phase, "554 5.7.1 Client host rejected: Access denied");
     let faults = at.iter().map(|(connection, after)| Fault { connection: Some(*connection), after: *after, ..say() });
     Options { faults: faults.collect(), ..Options::default() }
 }
 
 fn from(bench: &mut Bench, sender: &str) -> String {
-    let to = vec![Address::parse("a@b.test").unwrap().into()];
+    between(bench, sender, "a@b.test")
+}
+
+fn between(bench: &mut Bench, sender: &str, recipient: &str) -> String {
+    let to = vec![Address::parse(recipient).unwrap().into()];
     bench.vault.sender = Address::parse(sender).unwrap();
     let job = bench.vault.offer_with(Manner::default(), to, 3);
     bench.vault.follow(job, b"x\r\n").word()
@@ -297,7 +303,7 @@ fn from(bench: &mut Bench, sender: &str) -> String {
 #[test]
 fn rule_q15_a_policy_at_mail_bounces_nothing_before_it_is_known_to_be_against_one_sender() {
     let all: Vec<(usize, usize)> = [(0, 1)].into_iter().chain((1..20).map(|connection| (connection, 0))).collect();
-    let (mut bench, _sink) = bench(denied(&all));
+    let (mut bench, _sink) = bench(denied(Phase::Mail, &all));
     assert_eq!(from(&mut bench, "good@gate.test"), "delivered 250");
     for sender in ["one@gate.test", "two@gate.test", "one@gate.test", "three@gate.test"] {
         let word = from(&mut bench, sender);
@@ -307,9 +313,45 @@ fn rule_q15_a_policy_at_mail_bounces_nothing_before_it_is_known_to_be_against_on
 
 #[test]
 fn rule_q15_a_policy_at_mail_is_the_messages_fate_when_others_have_passed_beside_its_sender() {
-    let (mut bench, _sink) = bench(denied(&[(0, 1), (1, 0), (2, 1), (3, 0)]));
+    let (mut bench, _sink) = bench(denied(Phase::Mail, &[(0, 1), (1, 0), (2, 1), (3, 0)]));
     assert_eq!(from(&mut bench, "good@gate.test"), "delivered 250");
     assert_eq!(from(&mut bench, "bad@gate.test"), "broken off");
     assert_eq!(from(&mut bench, "good@gate.test"), "delivered 250");
     assert_eq!(from(&mut bench, "bad@gate.test"), "failed 554");
+}
+
+/// The same at RCPT, where Postfix says it.
+#[test]
+fn rule_q15_a_policy_at_rcpt_bounces_nothing_before_it_is_known_to_be_against_one_recipient() {
+    let all: Vec<(usize, usize)> = [(0, 1)].into_iter().chain((1..20).map(|connection| (connection, 0))).collect();
+    let (mut bench, _sink) = bench(denied(Phase::Rcpt, &all));
+    let sender = "app@gate.test";
+    assert_eq!(between(&mut bench, sender, "good@b.test"), "delivered 250");
+    for recipient in ["one@b.test", "two@b.test", "one@b.test", "one@b.test", "three@b.test"] {
+        let word = between(&mut bench, sender, recipient);
+        assert!(["broken off", "route"].contains(&word.as_str()), "{recipient}: {word}");
+    }
+}
+
+#[test]
+fn rule_q15_a_policy_at_rcpt_is_the_messages_fate_when_others_have_passed_beside_its_recipient() {
+    let (mut bench, _sink) = bench(denied(Phase::Rcpt, &[(0, 1), (1, 0), (2, 1), (3, 0)]));
+    let sender = "app@gate.test";
+    assert_eq!(between(&mut bench, sender, "good@b.test"), "delivered 250");
+    assert_eq!(between(&mut bench, sender, "bad@b.test"), "broken off");
+    assert_eq!(between(&mut bench, sender, "good@b.test"), "delivered 250");
+    assert_eq!(between(&mut bench, sender, "bad@b.test"), "failed 554");
+}
+
+/// Who is taken shows that we are known there.
+#[test]
+fn rule_q15_a_policy_at_rcpt_against_some_of_a_message_is_theirs() {
+    let refuse = vec![("bad@".to_owned(), "554 5.7.1 not him".to_owned())];
+    let (mut bench, _sink) = bench(Options { refuse, ..Options::default() });
+    let ending = bench.deliver(&["bad@b.test", "fine@b.test"]);
+    let Ending::Settled(outcomes) = &ending else { panic!("{ending:?}") };
+    assert!(
+        matches!(outcomes[0].1, Outcome::Failed(_)) && matches!(outcomes[1].1, Outcome::Delivered(_)),
+        "{ending:?}"
+    );
 }

@@ -1,6 +1,6 @@
 //! A message whose sender waits: its recipients are said as they come, each answer is told at once, and the content follows.
 
-use super::{Answers, Attempt, Transaction};
+use super::{Answers, Attempt, Known, Transaction};
 use std::collections::HashSet;
 
 use crate::courier::parcel::{Parcel, Step, Withdrawn};
@@ -26,7 +26,7 @@ pub async fn live(session: &mut Session, parcel: &mut Parcel, patience: &Patienc
         patience,
         outcomes,
         is_live: true,
-        is_known: false,
+        known: Known::default(),
         is_told: false,
         has_refused: false,
     }

@@ -1,9 +1,18 @@
 //! What a refusal speaks of: this message, the session, the login, or a way that somebody may mend (rule Q15).
 
-use super::Transaction;
+use super::{Attempt, Transaction};
+use crate::courier::smtp::doors::Door;
 use crate::courier::smtp::envelope;
 use crate::courier::smtp::reply::Reply;
 use crate::mail::outcome::{Outcome, Said};
+
+/// Whose affair a policy is known to be (`admission`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    pub of_sender: bool,
+    /// The first one's: he stands for all of a message that nobody gets.
+    pub of_recipient: bool,
+}
 
 impl Transaction<'_> {
     /// An answer to MAIL that isn't about this message, or only about its sender (`admission`).
@@ -27,10 +36,28 @@ impl Transaction<'_> {
         self.session.begun > 1 && is_put_off
     }
 
+    /// How it ends where each recipient was refused by a policy, as by a relay that has forgotten us: `554 5.7.1 Relay access denied`. That
+    /// may be the session's, the upstream's or the recipient's affair.
+    pub(super) fn denied(&self) -> Option<Attempt> {
+        let by_policy = |outcome: &Option<Outcome>| match outcome {
+            // 551 speaks of a recipient who is elsewhere.
+            Some(Outcome::Failed(said)) if said.is_about("5.7.") && said.code != Some(551) => Some(said.clone()),
+            _ => None,
+        };
+        let all: Option<Vec<Said>> = self.outcomes.iter().map(by_policy).collect();
+        let said = all.filter(|_| !self.is_live && !self.known.of_recipient)?.into_iter().next()?;
+        if self.session.begun > 1 {
+            return Some(Attempt::Worn);
+        }
+        let Said { code, enhanced, text, .. } = said;
+        let said = format!("{} {} {text}", code.unwrap_or_default(), enhanced.unwrap_or_default());
+        Some(self.unwelcome(Door::Rcpt, self.reason("RCPT", &said)))
+    }
+
     /// Whether a 5yz to MAIL is this message's own, also for a parameter that not all messages have.
     pub(super) fn is_final_at_mail(&self, reply: &Reply) -> bool {
         is_final_at_mail(reply)
-            || (speaks_of_a_policy(reply) && (self.is_known || self.is_live))
+            || (speaks_of_a_policy(reply) && (self.known.of_sender || self.is_live))
             || (speaks_of_a_parameter(reply) && envelope::has_own_parameters(self.parcel, &self.session.offers))
     }
 }

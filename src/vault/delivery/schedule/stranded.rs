@@ -1,9 +1,9 @@
 //! Messages that nothing moves: where every upstream of their lane is paused, or has no courier, none is ever leased, and so none
-//! would be given up at its turn. They are looked through now and then, and whose time is over is given up.
+//! would be given up at its turn; and where all rest for long, it would be late. They are looked through now and then, and whose time is over is given up.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Result;
 
@@ -15,15 +15,21 @@ use crate::vault::store::Store;
 
 /// How often. Nobody waits for it who has waited for days.
 const PERIOD: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
+/// A rest that ends before a minute is over makes nobody's report late.
+const LONG: Duration = Duration::from_secs(60);
 /// Messages looked at, and given up, in one transaction: others' go on between two.
 const SLICE: u32 = 500;
 const GIVEN_UP: u32 = if cfg!(test) { 2 } else { 32 };
 
 impl Schedule {
-    /// The lanes in which somebody waits and nothing moves until somebody does something about it.
+    /// The lanes in which somebody waits and nothing moves, until somebody does something about it or for longer than until the next look.
     pub fn stranded(&self) -> BTreeSet<String> {
+        let now = Instant::now();
         let is_stuck = |name: &str| {
-            self.upstreams.get(name).is_none_or(|upstream| upstream.paused.is_some() || upstream.couriers.is_empty())
+            self.upstreams.get(name).is_none_or(|upstream| {
+                let rests_long = upstream.breaker.rest(now).is_some_and(|rest| rest > LONG);
+                upstream.paused.is_some() || upstream.couriers.is_empty() || rests_long
+            })
         };
         let lanes = self.lanes.keys().chain(self.suspects.keys());
         lanes.filter(|lane| lane.split(',').all(is_stuck)).cloned().collect()

@@ -46,8 +46,12 @@ fn rule_q5_a_lane_is_stranded_when_each_of_its_upstreams_is_paused_or_served_by_
     assert_eq!(stranded(&schedule), ["a", "a,b", "c"]);
     schedule.join("a", Instance(1), Generation(1), offers.clone());
     assert_eq!(stranded(&schedule), ["c"]);
-    // One that rests is tried again by itself.
+    // One that rests is tried again by itself, and soon or not.
     schedule.failed("a", Fault::Route, "gone", Instant::now());
+    assert_eq!(stranded(&schedule), ["c"]);
+    schedule.join("c", Instance(3), Generation(1), offers.clone());
+    assert!(stranded(&schedule).is_empty());
+    schedule.failed("c", Fault::Login, "no", Instant::now());
     assert_eq!(stranded(&schedule), ["c"]);
     schedule.pause("a", Some(Pause { since_us: 1, actor: "uid 0".into() }));
     assert_eq!(stranded(&schedule), ["a", "a,b", "c"]);
