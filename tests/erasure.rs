@@ -4,12 +4,12 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::programs::said;
+use support::programs::{run, said};
 use support::{Service, Setting, await_that, processes};
 
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -76,6 +76,15 @@ fn an_address_is_erased_on_request_and_the_log_stays_sound() {
         &format!("SELECT lower(hex(commitment)) FROM personal WHERE seq = {seq} AND field = 'rcpt_to'"),
     );
     assert_eq!(shown["commitment"], committed.as_str());
+    // The page's own lines, about this value.
+    let page =
+        fs::read_to_string(Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("docs/audit-log.md"));
+    let lines =
+        page.unwrap().split("```python\n").nth(1).and_then(|rest| Some(rest.split_once("```")?.0.to_owned())).unwrap();
+    let salt = shown["salt"].as_str().unwrap();
+    let lines = lines.replace("= 15,", &format!("= {seq},")).replace("\"...\"", &format!("\"{salt}\""));
+    let made = run(Command::new("python3").args(["-c", &lines.replace("rosa@example.org", RECIPIENT)]), "");
+    assert_eq!(said(&made).trim(), committed);
 
     let ground = ["--ground", "request 2026-118", "--yes"];
     let redacted = done(&service, &[&["audit", "redact", "--address", RECIPIENT], &ground[..]].concat());

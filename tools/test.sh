@@ -3,17 +3,21 @@
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
 # The libraries of mailing services for Node.js and Python, and a reader of OpenAPI, are installed below target/clients.
 # promtool, which knows Prometheus' forms, is taken out of Debian's package below target/clients; nothing of that runs as a service.
-# PHP and the mail of Debian, which call sendmail, and fail2ban are taken out of Debian's packages in the same way.
+# PHP, its curl and PHPMailer, the mail of Debian, which calls sendmail as PHP does, and fail2ban are taken out of Debian's packages in
+# the same way. Go and Ruby run examples; those of C# and PowerShell, which Debian doesn't have, are read by a parser.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named.
 # Arguments go to `cargo test`; without any, its programs run four at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim python3-venv libargon2-1 libsodium23 libxml2 libedit2 libmagic1 libbsd0'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim python3-venv libargon2-1 libsodium23 libxml2 libedit2 libmagic1 libbsd0 libcurl4'
 # It judges the units, and makes users and directories into a folder; nothing of it runs as a service.
 command -v systemd-analyze > /dev/null || packages="$packages systemd"
 command -v npm > /dev/null || packages="$packages nodejs npm"
+# The examples for authors of clients are run in their languages.
+command -v go > /dev/null || packages="$packages golang-go"
+command -v ruby > /dev/null || packages="$packages ruby"
 missing=$(for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' || echo "$package"
 done)
@@ -47,7 +51,8 @@ if ! cmp -s tests/clients/requirements.txt "$clients/requirements.txt"; then
   cp tests/clients/requirements.txt "$clients/requirements.txt"
 fi
 
-# What holds the OpenAPI document to what the program does, for this machine's Python: parts of it are built for one.
+# What holds the OpenAPI document to what the program does, and what reads examples in C# and PowerShell, for this machine's Python:
+# parts of it are built for one.
 openapi=$(cat tests/clients/openapi.txt && python3 -c 'import sys; print("# Python %d.%d" % sys.version_info[:2])')
 if [ "$openapi" != "$(cat "$clients/openapi.txt" 2> /dev/null)" ]; then
   rm -rf "$clients/openapi" "$clients/pip"
@@ -83,18 +88,20 @@ if [ ! -x "$clients/fail2ban/usr/bin/fail2ban-regex" ]; then
   }
 fi
 
-# Two callers of sendmail, PHP and mail: Debian would have them bring a mail server of its own along, so they are downloaded only.
+# Two callers of sendmail, PHP and mail: Debian would have them bring a mail server of its own along, so they are downloaded only; and
+# with the first what its examples call.
 take_mailers() {
   rm -rf "$clients/mailers" && mkdir -p "$clients/mailers" || return
   local php
   php=$(apt-cache depends php-cli | sed -n 's/^ *Depends: \(php[0-9.]*-cli\)$/\1/p' | head -n 1)
-  (cd "$clients/mailers" && apt-get download -qq "$php" bsd-mailx liblockfile1 2> /dev/null &&
+  (cd "$clients/mailers" && apt-get download -qq "$php" "${php%cli}curl" libphp-phpmailer bsd-mailx liblockfile1 2> /dev/null &&
     for deb in ./*.deb; do dpkg -x "$deb" .; done && rm ./*.deb && mv usr/bin/php[0-9]* usr/bin/php &&
-    mv usr/lib/*/liblockfile.so.* usr/lib && ldd usr/bin/php | awk '/not found/ { print $1 }' > missing && [ ! -s missing ])
+    mv usr/lib/php/*/curl.so usr/lib/php && mv usr/lib/*/liblockfile.so.* usr/lib &&
+    ldd usr/bin/php usr/lib/php/curl.so | awk '/not found/ { print $1 }' > missing && [ ! -s missing ])
 }
-if [ ! -x "$clients/mailers/usr/bin/php" ]; then
+if [ ! -e "$clients/mailers/usr/lib/php/curl.so" ]; then
   take_mailers || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_mailers; } || {
-    echo "the tests need PHP and mail (Debian: php-cli, bsd-mailx, liblockfile1), which could not be downloaded, or PHP lacks a library:" >&2
+    echo "the tests need PHP and mail (Debian: php-cli, php-curl, libphp-phpmailer, bsd-mailx, liblockfile1), which could not be downloaded, or PHP lacks a library:" >&2
     cat "$clients/mailers/missing" 2> /dev/null >&2
     exit 1
   }
