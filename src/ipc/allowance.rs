@@ -11,6 +11,24 @@ pub struct Allowance {
     pub shared: Vec<Shared>,
     /// It was suspended, and is for so many seconds more; then nothing is left of anything.
     pub suspended: Option<u32>,
+    /// What kept out the message that this is told beside, when it was a limit.
+    pub violated: Option<Violated>,
+}
+
+/// A limit that was in the way, as the client knows it. Of several it is the one that is for longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Violated {
+    Own(Limit),
+    Shared(Shared),
+}
+
+impl Violated {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Own(limit) => limit.word(),
+            Self::Shared(shared) => shared.word(),
+        }
+    }
 }
 
 /// One limit, and what is left of it.

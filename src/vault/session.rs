@@ -40,6 +40,7 @@ use super::login::credentials::Known;
 use super::transaction::{Transaction, WINDOW};
 use super::{Vault, once};
 use crate::config::slice::Counter;
+use crate::ipc::allowance::Violated;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
@@ -343,7 +344,13 @@ impl Session {
     }
 
     async fn say(&self, answer: Answer) {
-        if let Some(allowance) = self.allowance_before(&answer) {
+        self.say_beside(answer, None).await;
+    }
+
+    /// With the limit that was in the way, where it was one.
+    async fn say_beside(&self, answer: Answer, violated: Option<Violated>) {
+        if let Some(mut allowance) = self.allowance_before(&answer) {
+            allowance.violated = violated;
             let _ = self.answers.send(Answer::Allowance { slot: self.slot, allowance }).await;
         }
         // An edge that is gone is noticed where its questions are read.

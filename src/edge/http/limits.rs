@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::login::{Seat, away};
-use super::reply::{self, Fault, Reply};
+use super::reply::{self, Code, Fault, Reply};
 use super::submissions::refused;
 use crate::edge::conversation::Lost;
-use crate::ipc::allowance::{Allowance, Left, Unit};
+use crate::ipc::allowance::{Allowance, Left, Unit, Violated};
 use crate::ipc::inquiry::{Finding, Inquiry};
 use crate::mail::id::MessageId;
 
@@ -54,12 +54,16 @@ pub async fn answer(seat: &mut Seat, id: MessageId) -> Result<Reply, Fault> {
         Ok(_) => return Err(away(Lost)),
         Err(refusal) => return Err(refused(refusal)),
     };
-    let limits = allowance.own.iter().map(rendered).collect();
-    let shared = allowance.shared.iter().map(|shared| shared.word()).collect();
-    let rendered = Rendered { limits, shared, suspended_seconds: allowance.suspended };
+    let rendered = all(&allowance);
     // The head of this answer says what its body does.
     seat.allowance = Some(allowance);
     Ok(reply::json(StatusCode::OK, &rendered, id))
+}
+
+fn all(allowance: &Allowance) -> Rendered {
+    let limits = allowance.own.iter().map(rendered).collect();
+    let shared = allowance.shared.iter().map(|shared| shared.word()).collect();
+    Rendered { limits, shared, suspended_seconds: allowance.suspended }
 }
 
 fn rendered(one: &Left) -> RenderedLeft {
@@ -75,6 +79,18 @@ fn rendered(one: &Left) -> RenderedLeft {
         remaining: one.left,
         reset_seconds: one.seconds,
     }
+}
+
+/// Says of a refusal which limit was in the way, where the vault said so.
+pub async fn blame(session: &Session, fault: &mut Fault) {
+    let is_over = matches!(fault.code, Code::RateLimited | Code::QuotaExceeded);
+    if !is_over || !session.entered.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut seat = session.seat.lock().await;
+    // The head of the answer is written from it, too.
+    seat.allowance = seat.allowance.take().or(seat.visit.allowance());
+    fault.violated = seat.allowance.as_ref().and_then(|told| told.violated).map(Violated::word);
 }
 
 /// Writes into the head of an answer what is left, when it is an answer to somebody who is known.
@@ -131,7 +147,6 @@ fn write(reply: &mut Reply, allowance: &Allowance) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::http::reply::Code;
     use crate::ipc::allowance::Limit;
 
     fn written(allowance: &Allowance, after: Option<u32>) -> Vec<Option<String>> {
@@ -163,5 +178,12 @@ mod tests {
         let none = written(&allowance, Some(1));
         assert_eq!(none, [Some(policy.to_owned()), None, None, None, None]);
         assert_eq!(written(&Allowance::default(), None), [None, None, None, None, None]);
+    }
+
+    #[test]
+    fn a_key_that_is_suspended_hears_for_how_long() {
+        let told = |suspended| serde_json::to_value(all(&Allowance { suspended, ..Allowance::default() })).unwrap();
+        assert_eq!(told(Some(7)), serde_json::json!({"limits": [], "shared": [], "suspended_seconds": 7}));
+        assert!(told(None)["suspended_seconds"].is_null());
     }
 }

@@ -328,12 +328,16 @@ async fn work(
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };
-    let mut reply = result.unwrap_or_else(|mut fault| {
-        // What wasn't read of the body is in the way of the next request.
-        fault.close |= unread;
-        refusal::tell(&session.front, session.peer, id, path, &fault, Correlation::of(&head.headers));
-        tongue.fault(&fault, id)
-    });
+    let mut reply = match result {
+        Ok(reply) => reply,
+        Err(mut fault) => {
+            // What wasn't read of the body is in the way of the next request.
+            fault.close |= unread;
+            limits::blame(session, &mut fault).await;
+            refusal::tell(&session.front, session.peer, id, path, &fault, Correlation::of(&head.headers));
+            tongue.fault(&fault, id)
+        }
+    };
     limits::tell(session, &mut reply).await;
     cors::share(&mut reply, head, desk);
     reply

@@ -9,6 +9,9 @@ use super::reply::{self, Fault, Issue, Reply};
 use crate::mail::id::MessageId;
 
 const PROBLEM: &str = "application/problem+json";
+/// A limit was in the way, and which (draft-ietf-httpapi-ratelimit-headers section 5.1).
+const QUOTA: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const QUOTA_TITLE: &str = "Request cannot be satisfied as assigned quota has been exceeded";
 
 /// Whether it is wanted: named in Accept, and wanted no less than the form that all others get.
 pub fn is_wanted(headers: &HeaderMap) -> bool {
@@ -36,14 +39,20 @@ struct Problem<'a> {
     request_id: String,
     retryable: bool,
     errors: &'a [Issue],
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated: Option<[&'static str; 1]>,
 }
 
 /// The fault so.
 pub fn fault(fault: &Fault, id: MessageId) -> Reply {
     let (code, status, retryable) = fault.code.row();
+    let (kind, title) = match fault.violated {
+        Some(_) => (QUOTA.to_owned(), QUOTA_TITLE),
+        None => (reply::manual(code), status.canonical_reason().unwrap_or(code)),
+    };
     let problem = Problem {
-        r#type: reply::manual(code),
-        title: status.canonical_reason().unwrap_or(code),
+        r#type: kind,
+        title,
         status: status.as_u16(),
         detail: &fault.message,
         instance: format!("urn:uuid:{id}"),
@@ -51,6 +60,7 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
         request_id: id.request_id(),
         retryable,
         errors: fault.listed(),
+        violated: fault.violated.map(|name| [name]),
     };
     let mut reply = reply::finish(reply::json(status, &problem, id), fault);
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));

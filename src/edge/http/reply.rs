@@ -103,6 +103,8 @@ pub struct Fault {
     pub issues: Vec<Issue>,
     /// Whole seconds.
     pub retry_after: Option<u32>,
+    /// The limit that was in the way, by the name that RateLimit-Policy or `/v1/limits` has for it.
+    pub violated: Option<&'static str>,
     /// The methods that the path does have.
     pub allow: Option<&'static str>,
     /// The connection can't be trusted or used any more.
@@ -111,7 +113,15 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), issues: Vec::new(), retry_after: None, allow: None, close: false }
+        Self {
+            code,
+            message: message.into(),
+            issues: Vec::new(),
+            retry_after: None,
+            violated: None,
+            allow: None,
+            close: false,
+        }
     }
 
     /// The request's framing or head is such that nothing behind it can be trusted. RFC 9112 section 6.3.

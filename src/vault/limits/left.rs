@@ -20,7 +20,7 @@ impl Limits {
         if let Some(seconds) = suspended {
             own.iter_mut().for_each(|one| (one.left, one.seconds) = (0, seconds));
         }
-        Allowance { own, shared: shared(origin), suspended }
+        Allowance { own, shared: shared(origin), suspended, violated: None }
     }
 
     /// The last day, in days since 1970, on which a credential sent something, of those that are remembered.

@@ -70,11 +70,12 @@ impl Session {
     /// Refuses a message and writes that down; what a limit refused, once in its window.
     pub(super) async fn refuse(&self, event: Event, denied: Denied) {
         self.vault.writer.tally().denied(tally::spoken(self.listener.protocol), &denied);
+        let violated = denied.by.as_ref().and_then(By::violated);
         // While the disk is short of room every octet is for what was accepted; the service's own log has it.
         if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
             let by = denied.by.unwrap_or_else(|| self.by(denied.refusal));
             telling::tell(&self.vault, event, Some(by)).await;
         }
-        self.say(Answer::Refused { slot: self.slot, refusal: denied.refusal }).await;
+        self.say_beside(Answer::Refused { slot: self.slot, refusal: denied.refusal }, violated).await;
     }
 }

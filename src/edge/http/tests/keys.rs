@@ -52,7 +52,7 @@ pub fn finding(inquiry: &Inquiry, decided: u64) -> Finding {
 
 pub fn allowance(used: u64) -> Allowance {
     let own = vec![Left { limit: Limit::PerMinute, quota: 30, left: 10_u64.saturating_sub(used), seconds: 2 }];
-    Allowance { own, shared: vec![Shared::Global], suspended: None }
+    Allowance { own, shared: vec![Shared::Global], suspended: None, violated: None }
 }
 
 fn is_admin(grant: &mut Grant) {

@@ -114,7 +114,7 @@ const MAX: usize = crate::ipc::session::MAX_SHOWN;
 #[test]
 fn a_credential_is_told_that_is_suspended_or_has_nothing_left_of_a_day_or_an_hour() {
     let left = |limit, left| Left { limit, quota: 10, left, seconds: 0 };
-    let allowance = |own, suspended| Allowance { own, shared: Vec::new(), suspended };
+    let allowance = |own, suspended| Allowance { own, suspended, ..Allowance::default() };
     for (allowance, expected) in [
         (allowance(vec![left(Limit::PerMinute, 0), left(Limit::PerDay, 1)], None), None),
         (allowance(vec![left(Limit::PerDay, 0)], None), Some((Kind::Limit, "nothing is left of per_day=10"))),

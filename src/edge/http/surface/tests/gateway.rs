@@ -113,6 +113,17 @@ async fn a_key_of_a_form_sends_from_its_pages_alone_and_its_addresses_stand_in_n
         post_with("/send", &format!("Authorization: Bearer {KEY}\r\n{from}"), &body)
     };
     let own = "Origin: https://www.example.net\r\n";
+    // The document asks for no more than that, and says of what else every other key must say.
+    let document: serde_json::Value = serde_json::from_str(crate::edge::http::papers::OPENAPI).unwrap();
+    let letter = &document["components"]["schemas"]["SendLetter"];
+    assert_eq!(letter["required"], serde_json::json!(["subject"]));
+    for name in ["from", "to"] {
+        let words = letter["properties"][name]["description"].as_str().unwrap();
+        assert!(words.starts_with("Needed of every key but"), "{name}: {words}");
+        let unsaid = GOOD.replacen(&format!("\"{name}\""), "\"unsaid\"", 1);
+        let response = house(Ways::default(), &[Serve::Send]).client.ask(&post("/send", &unsaid)).await;
+        assert_eq!((response.status, response.code()), (400, "invalid"), "{name}");
+    }
     for more in ["", r#","from":null,"to":[],"attachments":[],"headers":{}"#] {
         let mut house = house(Ways { grants: Some(bound), ..Ways::default() }, &[Serve::Send]);
         let response = house.client.ask(&said(own, more)).await;
