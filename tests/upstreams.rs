@@ -181,3 +181,26 @@ fn an_upstream_sees_the_source_address_that_is_configured() {
     assert_eq!(seen, Some(Ipv4Addr::new(127, 0, 0, 66).into()), "{}", service.log());
     service.stop();
 }
+
+/// It says so at RCPT, to everybody.
+#[test]
+fn rule_q15_a_postfix_that_has_forgotten_us_bounces_nothing_and_has_it_when_it_knows_us_again() {
+    if !is_root() {
+        println!("NOT RUN: Postfix's master must be root; the run as root does it");
+        return;
+    }
+    let pair = Pair::ecdsa();
+    let postfix = smarthost::start("PLAIN", "smtpd_relay_restrictions = reject_unauth_destination", &pair);
+    let mut service = towards(postfix.port(), &pair, (USER, PASSWORD), "");
+    submit(&service);
+    postfix.await_log(&["554 5.7.1", "Relay access denied"]);
+    let known = ["-e", "smtpd_relay_restrictions = permit_sasl_authenticated, reject"];
+    for (program, words) in [("postconf", known.as_slice()), ("postfix", &["reload"])] {
+        let output = postfix.command(program, words);
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    postfix.await_log(&["to=<b@example.org>", "relay=none", "status=sent"]);
+    let bounced = service.command(&["audit", "query", "--event", "deliver.bounce", "--json"]);
+    assert!(bounced.status.success() && bounced.stdout.is_empty(), "{}", String::from_utf8_lossy(&bounced.stdout));
+    service.end();
+}
