@@ -101,7 +101,7 @@ fn rule_q15_routing_and_protocol_are_no_messages_fate_from_rcpt_on() {
         (Phase::Rcpt, "554 5.5.0 what", "deferred 554"),
         (Phase::Rcpt, "550 5.4.1 Recipient address rejected: Access denied", "failed 550"),
         (Phase::Rcpt, "554 5.3.0 no", "failed 554"),
-        (Phase::Rcpt, "550 5.7.1 no", "failed 550"),
+        (Phase::Rcpt, "550 5.7.1 no", "route"),
         (Phase::Rcpt, "550 no", "failed 550"),
         (Phase::Dot, "554 5.4.6 a loop", "deferred 554"),
         (Phase::Dot, "554 5.5.0 what", "deferred 554"),
