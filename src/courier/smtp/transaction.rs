@@ -30,11 +30,12 @@ mod content;
 mod live;
 mod turns;
 mod verdicts;
+mod words;
 
 use super::Patience;
 use super::doors::Door;
 use super::envelope::{self, Command, Step};
-use super::reply::{Reply, cut};
+use super::reply::Reply;
 use super::session::Session;
 use crate::courier::parcel::Parcel;
 use crate::mail::address::Address;
@@ -372,31 +373,5 @@ impl Transaction<'_> {
         let heard = self.outcomes.iter().map(|outcome| outcome.as_ref().unwrap_or(&rest).clone());
         let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
         Attempt::PutOff { outcomes: numbers.zip(heard).collect(), reusable: false }
-    }
-
-    fn unwelcome(&self, door: Door, text: String) -> Attempt {
-        Attempt::Unwelcome { door, said: Box::new(Said { text, ..self.ours("4.4.2", "") }) }
-    }
-
-    fn reason(&self, phase: &str, why: &str) -> String {
-        cut(format!("{}: {phase}: {why}", self.session.host))
-    }
-
-    fn said(&self, reply: &Reply) -> Said {
-        Said { reports: self.session.offers.dsn, ..reply.said(&self.session.host, self.session.tls) }
-    }
-
-    /// Our own words, where the upstream has said nothing.
-    fn ours(&self, enhanced: &str, text: &str) -> Said {
-        Said {
-            code: None,
-            enhanced: Some(enhanced.to_owned()),
-            text: text.to_owned(),
-            host: self.session.host.clone(),
-            tls: self.session.tls.map(str::to_owned),
-            reports: false,
-            of_recipient: false,
-            reference: None,
-        }
     }
 }
