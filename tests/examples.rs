@@ -260,8 +260,9 @@ fn each_example_of_the_page_as_it_is_served_sends_its_message_once_and_fails_whe
 /// Runs one of docs/, which speaks of a gate elsewhere.
 fn run_for_page(service: &Service, word: &str, text: &str, secret: &str) -> Output {
     let certificate = service.folder.path().join("certificate.pem");
-    let mut text = text.replace("https://api.example.net/", &format!("http://127.0.0.1:{}/", service.http));
-    text = text.replace("gate.example.net", "localhost").replace("587", &service.smtp.to_string());
+    // The port first: that of HTTP may have the same digits in it.
+    let text = text.replace("587", &service.smtp.to_string()).replace("gate.example.net", "localhost");
+    let text = text.replace("https://api.example.net/", &format!("http://127.0.0.1:{}/", service.http));
     let mut command = match word {
         "python" => Command::new("python3"),
         "js" => Command::new("node"),
