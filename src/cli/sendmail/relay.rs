@@ -1,6 +1,7 @@
-//! `-bs`: a program that speaks SMTP on standard input and output speaks with the gate, where we have logged in for it. Its lines may end as
-//! lines of this system do.
+//! `-bs`: a program that speaks SMTP on standard input and output speaks with the gate, where we have logged in for it. Its lines may
+//! end as lines of this system do.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::thread;
@@ -24,7 +25,7 @@ pub fn run(talk: Talk) -> Result<(), Failure> {
         let _ = copy(&mut io::stdin(), &mut there, |piece| ends.apply(piece));
         let _ = there.shutdown(Shutdown::Write);
     });
-    copy(&mut gate, &mut stdout, <[u8]>::to_vec).map_err(failed)
+    copy(&mut gate, &mut stdout, |piece| Cow::Borrowed(piece)).map_err(failed)
 }
 
 /// How a program's lines end, which its first one tells. Each of the other lines is held to it: where they end in CR LF, a LF alone is
@@ -39,7 +40,10 @@ enum Ends {
 
 impl Ends {
     /// A piece as it is sent on.
-    fn apply(&mut self, piece: &[u8]) -> Vec<u8> {
+    fn apply<'p>(&mut self, piece: &'p [u8]) -> Cow<'p, [u8]> {
+        if matches!(self, Self::Both) {
+            return Cow::Borrowed(piece);
+        }
         let mut sent = Vec::with_capacity(piece.len());
         for octet in piece {
             *self = match (*self, octet) {
@@ -53,12 +57,12 @@ impl Ends {
             }
             sent.push(*octet);
         }
-        sent
+        Cow::Owned(sent)
     }
 }
 
 /// Octets as they come, each piece at once.
-fn copy(from: &mut impl Read, to: &mut impl Write, mut change: impl FnMut(&[u8]) -> Vec<u8>) -> io::Result<()> {
+fn copy(from: &mut impl Read, to: &mut impl Write, mut change: impl FnMut(&[u8]) -> Cow<'_, [u8]>) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         let read = match from.read(&mut piece) {
@@ -80,7 +84,7 @@ mod tests {
     fn the_first_line_tells_how_all_lines_end() {
         let sent = |pieces: &[&str]| {
             let mut ends = Ends::Open(false);
-            let sent: Vec<u8> = pieces.iter().flat_map(|piece| ends.apply(piece.as_bytes())).collect();
+            let sent: Vec<u8> = pieces.iter().flat_map(|piece| ends.apply(piece.as_bytes()).into_owned()).collect();
             String::from_utf8(sent).unwrap()
         };
         assert_eq!(sent(&["EHLO a\nDA", "TA\n", "x\n.\n"]), "EHLO a\r\nDATA\r\nx\r\n.\r\n");

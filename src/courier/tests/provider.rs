@@ -142,6 +142,7 @@ fn rule_u16_each_status_of_a_webhook_has_the_outcome_of_its_table() {
         ("301 Moved\r\nLocation: http://127.0.0.1/", "route"),
         ("400 Bad", "failed"),
         ("401 Who", "route"),
+        ("402 Pay", "route"),
         ("403 No", "route"),
         ("404 Where", "route"),
         ("405 Not so", "route"),
@@ -165,7 +166,7 @@ fn rule_u16_each_status_of_a_webhook_has_the_outcome_of_its_table() {
     ] {
         let ending = ending(Api::Webhook, status(line, "why\r\n\u{1b}[31mso"));
         assert_eq!(ending.word(), expected, "{line}: {ending:?}");
-        let is_login = line.starts_with("401") || line.starts_with("403");
+        let is_login = ["401", "402", "403"].iter().any(|login| line.starts_with(login));
         assert_eq!(matches!(ending, Ending::LoginRefused(_)), is_login, "{line}: {ending:?}");
         let text = match &ending {
             Ending::Settled(outcomes) => {
