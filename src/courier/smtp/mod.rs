@@ -66,11 +66,17 @@ pub struct Patience {
     pub greeting: Duration,
     /// Two round trips and a signature; the RFC names nothing.
     pub handshake: Duration,
+    /// From the connection to the end of the login: twice what a slow greeting takes.
+    pub opening: Duration,
     /// EHLO, STARTTLS, AUTH, MAIL, RCPT. Recipients may be verified elsewhere meanwhile.
     pub command: Duration,
     pub data: Duration,
     /// One write of content.
     pub block: Duration,
+    /// From MAIL to the dot, beside what recipients and size add to it (`before_the_dot`): three slow commands.
+    pub message: Duration,
+    /// What each recipient adds: some servers look them up elsewhere, one by one.
+    pub recipient: Duration,
     /// The dot: the server stores, scans, sometimes delivers first. To give up early makes duplicates.
     pub dot: Duration,
     /// RSET and QUIT when the message's fate is known: not worth waiting for.
@@ -86,9 +92,12 @@ impl Default for Patience {
         Self {
             greeting: Duration::from_secs(300),
             handshake: Duration::from_secs(60),
+            opening: Duration::from_secs(600),
             command: Duration::from_secs(300),
             data: Duration::from_secs(120),
             block: Duration::from_secs(180),
+            message: Duration::from_secs(900),
+            recipient: Duration::from_secs(10),
             dot: Duration::from_secs(600),
             quit: Duration::from_secs(5),
             idle: Duration::from_secs(8),
@@ -97,7 +106,17 @@ impl Default for Patience {
     }
 }
 
+/// Octets in a second over the slowest way that is used: a modem of 33.6 kbit/s is as fast.
+const SLOWEST: u64 = 4096;
+
 impl Patience {
+    /// From MAIL to the dot, all of it: an upstream that is just in time for each step keeps nothing for hours.
+    fn before_the_dot(&self, parcel: &Parcel) -> Duration {
+        let recipients = u32::try_from(parcel.recipients.len()).unwrap_or(u32::MAX);
+        let content = Duration::from_secs(parcel.size.unwrap_or(0) / SLOWEST);
+        self.message.saturating_add(self.recipient.saturating_mul(recipients)).saturating_add(content)
+    }
+
     /// For commands whose answer changes nothing for the message.
     fn brief(&self) -> Self {
         Self { command: self.quit, ..*self }

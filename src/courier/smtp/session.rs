@@ -83,10 +83,13 @@ impl Session {
         let (wire, offers) = (Wire::new(stream).told_by(transcript), Offers::default());
         let mut session =
             Self { wire, offers, index, host, tls, exported, opened: Instant::now(), begun: 0, shuns_chunks: false };
+        let end = Some(session.opened + patience.opening);
+        session.wire.until(end);
         session.greeting(patience).await?;
         session.hello(settings).await?;
         if settings.tls == TlsMode::Starttls {
             session = session.protect(settings).await?;
+            session.wire.until(end);
             // RFC 3207 section 4.2: nothing that was learned in clear counts any more.
             session.hello(settings).await?;
         }
@@ -99,6 +102,7 @@ impl Session {
             session.wire.conceal(login.secrets());
             login::login(&mut session, login, dialer, patience).await?;
         }
+        session.wire.until(None);
         Ok(session)
     }
 

@@ -32,6 +32,8 @@ mod turns;
 mod verdicts;
 mod words;
 
+use tokio::time::Instant;
+
 use super::Patience;
 use super::doors::Door;
 use super::envelope::{self, Command, Step};
@@ -109,7 +111,10 @@ pub use live::live;
 pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience, known: Known) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
     let (is_live, is_told, has_refused) = (false, false, false);
-    Transaction { session, parcel, patience, outcomes, is_live, known, is_told, has_refused }.run().await
+    session.wire.until(Instant::now().checked_add(patience.before_the_dot(parcel)));
+    let ended = Transaction { session, parcel, patience, outcomes, is_live, known, is_told, has_refused }.run().await;
+    session.wire.until(None);
+    ended
 }
 
 struct Transaction<'a> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::reply::{Collector, Malformed, Reply};
 use super::transcript::Transcript;
@@ -26,6 +26,8 @@ const CHALLENGE: u16 = 334;
 pub enum Broken {
     Closed,
     TimedOut(Duration),
+    /// Each step was in time, and all of them together were not.
+    Overdue,
     Malformed(Malformed),
     Failed(std::io::Error),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Broken {
         match self {
             Self::Closed => f.write_str("it closed the connection"),
             Self::TimedOut(limit) => write!(f, "it took longer than {} s", limit.as_secs()),
+            Self::Overdue => f.write_str("it took longer in all than anybody is waited for"),
             Self::Malformed(Malformed(why)) => write!(f, "its reply is malformed: {why}"),
             Self::Failed(error) => write!(f, "the connection failed: {error}"),
         }
@@ -50,6 +53,8 @@ pub struct Wire {
     transcript: Option<Transcript>,
     /// What it may say back, and nobody is shown.
     secrets: Secrets,
+    /// When what is being done has to be over, however long each step may take.
+    end: Option<Instant>,
 }
 
 impl Wire {
@@ -60,11 +65,17 @@ impl Wire {
             collector: Collector::default(),
             transcript: None,
             secrets: Secrets::default(),
+            end: None,
         }
     }
 
     pub fn told_by(self, transcript: Option<Transcript>) -> Self {
         Self { transcript, ..self }
+    }
+
+    /// From now on nothing that is said or read takes longer than until then.
+    pub fn until(&mut self, end: Option<Instant>) {
+        self.end = end;
     }
 
     /// Takes these out of every reply from now on, and out of what is told to who looks on. A challenge stays as it is: it must be answered.
@@ -85,12 +96,12 @@ impl Wire {
             self.stream.write_all(octets).await?;
             self.stream.flush().await
         };
-        timeout(limit, all).await.map_err(|_| Broken::TimedOut(limit))?.map_err(Broken::Failed)
+        within(limit, self.end, all).await?.map_err(Broken::Failed)
     }
 
     /// The next reply. The limit is for the whole of it, so that a dripping upstream gains nothing.
     pub async fn reply(&mut self, limit: Duration) -> Result<Reply, Broken> {
-        let mut reply = timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))??;
+        let mut reply = within(limit, self.end, self.collect()).await??;
         if reply.code != CHALLENGE {
             reply.conceal(&self.secrets);
         }
@@ -153,6 +164,13 @@ impl Wire {
     pub fn into_parts(self) -> (Box<dyn Stream>, Option<Transcript>) {
         (self.stream, self.transcript)
     }
+}
+
+/// Waits for it as long as it may take, and not beyond the end of all.
+async fn within<T>(limit: Duration, end: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Broken> {
+    let left = end.map(|end| end.saturating_duration_since(Instant::now())).filter(|left| *left < limit);
+    let late = if left.is_some() { Broken::Overdue } else { Broken::TimedOut(limit) };
+    timeout(left.unwrap_or(limit), work).await.map_err(|_| late)
 }
 
 #[cfg(test)]

@@ -103,6 +103,49 @@ fn rule_u13_silence_ends_at_a_deadline_in_every_phase() {
     }
 }
 
+/// An upstream that takes that long for each of its answers.
+fn slow(replies: &'static [&'static str], each: Duration) -> (u16, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let upstream = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut octets = [0; 512];
+        for reply in replies {
+            thread::sleep(each);
+            if socket.write_all(reply.as_bytes()).is_err() || socket.read(&mut octets).is_err() {
+                return;
+            }
+        }
+    });
+    (port, upstream)
+}
+
+#[test]
+fn rule_u13_who_is_just_in_time_for_each_step_meets_a_deadline_for_all_of_them() {
+    let each = Duration::from_millis(300);
+    let brief = Patience { message: each * 2, recipient: Duration::ZERO, ..Patience::default() };
+    let for_each = Patience { recipient: PATIENCE, ..brief };
+    let everyone = ["a@b.test", "c@b.test", "d@b.test"];
+    let replies =
+        &["220 x\r\n", "250 x\r\n", "250 x\r\n", "250 x\r\n", "250 x\r\n", "250 x\r\n", "354 x\r\n", "250 x\r\n", ""];
+    for (patience, expected) in [(brief, "broken off"), (for_each, "delivered 250")] {
+        let (port, upstream) = slow(replies, each);
+        let mut bench = Bench::start(&one(port), Settings { patience, ..settings_for(&one(port)) });
+        let ending = bench.deliver(&everyone);
+        assert_eq!(ending.word(), expected, "{ending:?}");
+        drop(bench);
+        upstream.join().unwrap();
+    }
+    let patience = Patience { opening: each, ..Patience::default() };
+    let (port, upstream) = slow(replies, each);
+    let mut bench = Bench::start(&one(port), Settings { patience, ..settings_for(&one(port)) });
+    let ending = bench.deliver(&everyone);
+    assert_eq!(ending.word(), "route");
+    assert!(ending.reason().contains("it took longer in all"), "{ending:?}");
+    drop(bench);
+    upstream.join().unwrap();
+}
+
 #[test]
 fn rule_u13_an_upstream_that_stops_reading_content_meets_a_deadline() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

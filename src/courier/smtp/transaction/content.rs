@@ -75,6 +75,8 @@ impl Transaction<'_> {
     /// The answer to the dot, or to the last chunk. `is_matched`: a 354 was among the replies, which none but DATA has, so that
     /// those to the envelope were all read.
     pub(super) async fn ended(mut self, is_matched: bool) -> Attempt {
+        // What is sent is not given up because it took long to send.
+        self.session.wire.until(None);
         match self.session.wire.reply(self.patience.dot).await {
             // Of a chunk, 503 may be about chunks.
             Ok(reply) if speaks_of_the_session(&reply) && (is_matched || reply.code != 503) => {
