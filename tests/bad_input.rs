@@ -72,6 +72,17 @@ fn who_types_upgrade_is_told_where_it_stands_how_that_goes() {
     assert!(!other.contains("runbook"), "{other}");
 }
 
+#[test]
+fn what_is_no_command_line_is_shown_as_a_terminal_may_have_it() {
+    for words in [&["queue", "show", "\u{1b}[2Jx"][..], &["\u{1b}]0;owned\u{7}"], &["status", "--\u{1b}[31m"]] {
+        let output = gatepost().args(words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said:?}");
+        assert!(said.starts_with("error: ") && said.lines().count() > 2, "{said:?}");
+        assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{said:?}");
+    }
+}
+
 const FALLBACK: &[&str] = &["--fallback-ids"];
 
 #[test]

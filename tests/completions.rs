@@ -1,5 +1,5 @@
 //! Claim: what `gatepost completions` prints for a shell offers each command and each option that there is, at its place, and
-//! no other: bash and fish are asked, and the text for zsh is read. What the packages install is that.
+//! no other: bash and fish are asked, and zsh reads its text, which is compared. What the packages install is that.
 
 #[path = "support/commands.rs"]
 mod commands;
@@ -157,14 +157,40 @@ fn fish_and_zsh_are_told_of_each_command_and_option_at_its_place() {
             .collect();
         assert_eq!(told, words, "zsh, {path}");
     }
-    // Those that are here read it.
+    // They read it themselves.
     for (shell, text) in [("fish", fish), ("zsh", zsh), ("bash", script("bash"))] {
         let file = folder.path().join(shell);
         fs::write(&file, text).unwrap();
-        match Command::new(shell).arg("-n").arg(&file).output() {
-            Ok(output) => assert_eq!(said(&output), "", "{shell}"),
-            Err(error) => assert!(shell != "bash" && error.kind() == std::io::ErrorKind::NotFound, "{shell}: {error}"),
-        }
+        let read = Command::new(shell).arg("-n").arg(&file).output();
+        let output = read.unwrap_or_else(|error| panic!("{shell}, which the tests need: {error}"));
+        assert_eq!(said(&output), "", "{shell}");
+    }
+}
+
+#[test]
+fn fish_itself_offers_at_each_place_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.fish");
+    let mut text = script("fish");
+    let table = table();
+    for command in table.keys() {
+        // Options are offered where one is begun.
+        let line = command.join(" ");
+        text += &format!("\necho '= {line}'; complete -C 'gatepost {line} '; complete -C 'gatepost {line} --'");
+    }
+    fs::write(&file, text).unwrap();
+    let mut fish = Command::new("fish");
+    fish.arg("--no-config").arg(&file).current_dir(folder.path()).env("HOME", folder.path());
+    let offered = said(&fish.output().unwrap());
+    for place in offered.split("= ").skip(1) {
+        let (line, offered) = place.split_once('\n').unwrap();
+        let command: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let offered: BTreeSet<String> =
+            offered.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect();
+        let mut words = table[&command].clone();
+        words.extend(operands(&command));
+        let offered: BTreeSet<String> = offered.into_iter().filter(|word| word != "gatepost.fish").collect();
+        assert_eq!(offered, words, "gatepost {line}");
     }
 }
 

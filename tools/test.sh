@@ -18,6 +18,9 @@ command -v npm > /dev/null || packages="$packages nodejs npm"
 # The examples for authors of clients are run in their languages.
 command -v go > /dev/null || packages="$packages golang-go"
 command -v ruby > /dev/null || packages="$packages ruby"
+# They are offered completions.
+command -v fish > /dev/null || packages="$packages fish"
+command -v zsh > /dev/null || packages="$packages zsh"
 missing=$(for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' || echo "$package"
 done)

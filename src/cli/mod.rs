@@ -166,6 +166,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints what is wrong with a command line, or the help that was asked for. A script may have put a stranger's words into it, which a
+/// terminal must not act on.
+fn tell(error: &clap::Error) {
+    let text = error.render().to_string();
+    let shown: Vec<String> = text.lines().map(visible).collect();
+    if error.use_stderr() && text.lines().ne(shown.iter()) {
+        return eprintln!("{}", shown.join("\n"));
+    }
+    let _ = error.print();
+}
+
 /// Where that is told which somebody took for a command of ours.
 fn hint(error: &clap::Error) -> Option<&'static str> {
     match error.get(ContextKind::InvalidSubcommand) {
@@ -192,7 +203,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
     let command = match Gatepost::try_parse_from(words) {
         Ok(gatepost) => gatepost.command,
         Err(error) => {
-            let _ = error.print();
+            tell(&error);
             hint(&error).iter().for_each(|hint| eprintln!("\n{hint}"));
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Config;
+use super::{Config, fail};
 use crate::cli::out::say;
 use crate::config::shown::{Origin, Setting, settings};
 use crate::vault::audit::visible::{visible, visible_json};
@@ -34,8 +34,7 @@ impl Settings {
         let all = match settings(&show.config.path, show.effective) {
             Ok(all) => all,
             Err(mistakes) => {
-                mistakes.0.iter().for_each(|line| eprintln!("{}", visible(line)));
-                return ExitCode::FAILURE;
+                return fail(&mistakes.0.join("\n"));
             }
         };
         match show.json {
