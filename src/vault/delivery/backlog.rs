@@ -1,7 +1,8 @@
 //! What waits for upstreams that have a pace, and whether one more message would leave in its time.
 //!
 //! It is an estimate. Counted are messages, whatever their turns cost (a large one has several) and whoever else comes later;
-//! what waits for a route is counted to the first upstream of it. The counts are a second old, and what arrived since is added.
+//! what waits for a route is counted to the first upstream of it. The counts are a second old; what arrived since is added, and what left
+//! is taken away.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -50,6 +51,15 @@ impl Backlog {
             if !lanes.iter().take(at).any(|before| before == lane) {
                 self.add(lane, who.to_owned(), urgent, 1);
             }
+        }
+    }
+
+    /// A message of this lane is on its way: what its upstream has had is counted elsewhere.
+    pub fn left(&mut self, lane: &str, who: &str, urgent: bool) {
+        let first = lane.split(',').next().unwrap_or_default();
+        if let Some(own) = self.upstreams.get_mut(first).and_then(|all| all.get_mut(who)) {
+            let sum = if urgent { &mut own.urgent } else { &mut own.other };
+            *sum = sum.saturating_sub(1);
         }
     }
 
@@ -114,6 +124,10 @@ mod tests {
         backlog.arrived(&["a".into(), "a".into(), "a,b".into()], "till", false);
         assert_eq!(backlog.place("a", "till", false), 6);
         assert_eq!(backlog.place("a", "shop", false), 1003, "never more than all");
+        for _ in 0..3 {
+            backlog.left("a,b", "till", false);
+        }
+        assert_eq!(backlog.place("a", "till", false), 2, "it is on its way, and there are no fewer than none");
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub struct Breaker {
     passed: u32,
     /// Messages on the way.
     pub busy: u32,
+    /// How many of these were on the way when it failed, all of them under lower numbers than this: they probe nothing, and how they end
+    /// is no matter of the window.
+    older: (u64, u32),
 }
 
 impl Breaker {
@@ -75,7 +78,20 @@ impl Breaker {
 
     /// How many more it may be offered.
     pub fn room(&self) -> u32 {
-        self.window.map_or(u32::MAX, |window| window.saturating_sub(self.busy))
+        self.window.map_or(u32::MAX, |window| window.saturating_sub(self.busy.saturating_sub(self.older())))
+    }
+
+    /// How many are on the way since before it failed.
+    pub const fn older(&self) -> u32 {
+        self.older.1
+    }
+
+    /// So many are on the way no more, the first of them under that number.
+    pub const fn ended(&mut self, first: u64, count: u32) {
+        self.busy = self.busy.saturating_sub(count);
+        if first < self.older.0 {
+            self.older.1 = self.older.1.saturating_sub(count);
+        }
     }
 
     /// It failed. How long it rests, when it wasn't resting already.
@@ -95,6 +111,11 @@ impl Breaker {
         (self.window, self.passed) = (Some(1), 0);
         self.fault = Some((fault, reason));
         Some(pause)
+    }
+
+    /// All that is on the way now, under lower numbers than this, is from before it failed.
+    pub const fn set_apart(&mut self, next: u64) {
+        self.older = (next, self.busy);
     }
 
     /// It asked to be left alone for so long. How long that is, when it is longer than it would have rested.
@@ -205,6 +226,29 @@ mod tests {
         breaker.failed(Fault::Route, String::new(), now + pause);
         assert_eq!(breaker.window, Some(1));
         assert!(breaker.forget() && breaker.room() == u32::MAX);
+    }
+
+    #[test]
+    fn rule_q2_what_was_on_its_way_before_the_failure_is_not_taken_for_the_probe() {
+        let (mut breaker, now) = (Breaker { busy: 3, ..Breaker::default() }, Instant::now());
+        let pause = breaker.failed(Fault::Route, String::new(), now).unwrap();
+        breaker.set_apart(4);
+        assert_eq!((breaker.room(), breaker.older()), (1, 3), "somebody can probe");
+        breaker.busy += 1;
+        assert_eq!(breaker.room(), 0, "one probe at a time");
+        breaker.ended(2, 1);
+        assert_eq!(breaker.room(), 0, "the end of an older one is not the probe's");
+        breaker.ended(4, 1);
+        assert_eq!((breaker.room(), breaker.busy, breaker.older()), (1, 2, 2));
+        // When it fails again, all that is on the way is older, the probe too.
+        breaker.busy += 1;
+        assert!(breaker.failed(Fault::Route, String::new(), now + pause).is_some());
+        breaker.set_apart(6);
+        assert_eq!((breaker.room(), breaker.older()), (1, 3));
+        for job in [1, 3, 5] {
+            breaker.ended(job, 1);
+        }
+        assert_eq!((breaker.room(), breaker.busy, breaker.older()), (1, 0, 0));
     }
 
     #[test]

@@ -60,7 +60,7 @@ struct Active {
     suspects: Suspects,
     /// The upstream has said something of somebody.
     is_answered: bool,
-    /// It was a suspect, and takes longer than one that ends a courier does.
+    /// It takes longer than what ends a courier does: nobody waits for its end.
     is_slow: bool,
 }
 

@@ -94,7 +94,7 @@ impl Schedule {
             slots: 0,
             free: 0,
             held: HashMap::new(),
-            is_alone: false,
+            alone: None,
             empties: false,
             slow: 0,
             offers,
@@ -159,22 +159,23 @@ impl Schedule {
         }
     }
 
-    /// A courier has one fewer, of that credential: whoever had as many as it may have can have another.
-    pub fn returned(&mut self, upstream: &str, instance: Instance, credential: &str) {
-        self.back(upstream, instance, 1);
+    /// A courier has one fewer, which had that number, of that credential: whoever had as many as it may have can have another.
+    pub fn returned(&mut self, upstream: &str, instance: Instance, job: u64, credential: &str) {
+        self.back(upstream, instance, job, 1);
         if let Some(courier) = self.courier(upstream, instance) {
             courier.gave_back(credential);
-            courier.is_alone = false;
+            courier.alone.take_if(|alone| *alone == job);
         }
         let Some(upstream) = self.upstreams.get_mut(upstream) else { return };
         let lanes = std::mem::take(&mut upstream.passed_over);
         self.arrived(lanes);
     }
 
-    /// A courier's suspect isn't one any more, and may take its time.
-    pub fn acquitted(&mut self, upstream: &str, instance: Instance) {
+    /// A courier's message may take its time; if it was a suspect, it isn't one any more.
+    pub fn takes_long(&mut self, upstream: &str, instance: Instance, job: u64) {
         if let Some(courier) = self.courier(upstream, instance) {
-            (courier.is_alone, courier.slow) = (false, courier.slow.saturating_add(1));
+            courier.alone.take_if(|alone| *alone == job);
+            courier.slow = courier.slow.saturating_add(1);
         }
     }
 
@@ -185,13 +186,13 @@ impl Schedule {
         }
     }
 
-    /// A courier never got so many.
-    pub fn back(&mut self, upstream: &str, instance: Instance, count: u32) {
+    /// A courier never got so many, the first of which had that number.
+    pub fn back(&mut self, upstream: &str, instance: Instance, first: u64, count: u32) {
         if let Some(courier) = self.courier(upstream, instance) {
             courier.free = courier.free.saturating_add(count);
         }
         if let Some(upstream) = self.upstreams.get_mut(upstream) {
-            upstream.breaker.busy = upstream.breaker.busy.saturating_sub(count);
+            upstream.breaker.ended(first, count);
         }
         self.freed.notify_waiters();
     }
@@ -209,9 +210,12 @@ impl Schedule {
 
     /// The upstream can't be used. How long it rests, when it wasn't resting already.
     pub fn failed(&mut self, upstream: &str, fault: Fault, reason: &str, now: Instant) -> Option<Duration> {
+        let next = self.jobs + 1;
         let upstream = self.upstreams.entry(upstream.to_owned()).or_default();
         upstream.is_tried = true;
-        upstream.breaker.failed(fault, reason.to_owned(), now)
+        let pause = upstream.breaker.failed(fault, reason.to_owned(), now)?;
+        upstream.breaker.set_apart(next);
+        Some(pause)
     }
 
     /// It failed and asked to be left alone for so long. How long that is, when it is longer than it would have rested.
@@ -297,9 +301,12 @@ impl Schedule {
 
     /// A courier has these now; whoever was to be alone and isn't there keeps nobody out. With `is_passed_over` others of the lane are due and may have none until one comes back.
     fn took(&mut self, plan: &Plan, leased: &[Leased], is_passed_over: bool) {
+        if self.has_paces() {
+            leased.iter().for_each(|one| self.backlog.left(&plan.lane, &one.whose(), one.is_urgent()));
+        }
         if let Some(courier) = self.courier(&plan.upstream, plan.instance) {
             leased.iter().for_each(|leased| courier.took(&leased.whose()));
-            courier.is_alone &= !leased.is_empty();
+            courier.alone.take_if(|alone| *alone == plan.first && leased.is_empty());
         }
         if let Some(upstream) = self.upstreams.get_mut(&plan.upstream).filter(|_| is_passed_over) {
             upstream.passed_over.insert(plan.lane.clone());

@@ -70,7 +70,7 @@ async fn deliver(vault: Rc<Vault>, leased: Leased) {
             // It ends early only with the store.
             let _ = one.await;
         }
-        own.schedule.borrow_mut().returned(LANE, NOBODY, &leased.whose());
+        own.schedule.borrow_mut().returned(LANE, NOBODY, leased.job, &leased.whose());
         let _ = release(&own, leased.job, leased.lane.clone(), passed_us()).await;
         for told in complaints {
             // No rule: what is simulated is no reason to send somebody nothing.

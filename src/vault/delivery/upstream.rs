@@ -43,11 +43,11 @@ pub struct Courier {
     /// How many messages it takes at once, and how many more it can.
     pub slots: u32,
     pub free: u32,
-    /// It has a suspect, and nothing else until that has ended, or takes long.
-    pub is_alone: bool,
+    /// It has this suspect, by its number, and nothing else that ends soon, until that has ended, or takes long.
+    pub alone: Option<u64>,
     /// It is given nothing more until it has nothing: a suspect waits for that.
     pub empties: bool,
-    /// How many it has that were suspects, and take long: nobody waits for their end.
+    /// How many it has that take long: nobody waits for their end.
     pub slow: u32,
     /// How many it has of each credential.
     pub held: HashMap<String, u32>,

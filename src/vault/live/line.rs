@@ -38,7 +38,7 @@ impl Line {
         if place.biddings.send((place.job, Bidding::Begin(Box::new(brief), told))).is_err() {
             let mut schedule = vault.schedule.borrow_mut();
             schedule.unsaid(&place.upstream, place.slot.as_ref().map(|slot| slot.slot), 1);
-            schedule.left(&place.upstream, place.instance, &principal);
+            schedule.left(&place.upstream, place.instance, place.job, &principal);
             return None;
         }
         let (wanted, accepted, outcomes, end) = (0, Vec::new(), HashMap::new(), None);

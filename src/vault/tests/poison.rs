@@ -142,6 +142,30 @@ fn rule_q18_a_message_whose_task_fell_twice_is_set_aside_and_the_courier_goes_on
     assert_eq!(aside(&bench), 1);
 }
 
+/// One that was no suspect may take its time, too: it keeps neither the suspect nor, behind that, anybody else from the upstream.
+#[test]
+fn rule_q18_a_suspect_does_not_wait_for_one_that_takes_long() {
+    let mut bench = Bench::new();
+    bench.slice.credentials.truncate(1);
+    let mut vault = bench.run();
+    test(async {
+        let (mut edge, mut courier, _) = under_way(&bench, &mut vault, 1).await;
+        let slow = Job(1);
+        edge.submit(1, &["suspect@example.org"], b"x\r\n").await;
+        let (job, suspect, ..) = courier.message().await;
+        courier.tell(Progress::Fell { job }).await;
+        let (job, again, ..) = courier.message().await;
+        assert_eq!(again, suspect, "nobody waits for the slow one any more");
+        delivered(&mut courier, job).await;
+        edge.submit(1, &["later@example.org"], b"x\r\n").await;
+        let (job, ..) = courier.message().await;
+        delivered(&mut courier, job).await;
+        delivered(&mut courier, slow).await;
+    });
+    vault.drain();
+    assert_eq!((aside(&bench), bench.count("SELECT count(*) FROM spool_msg WHERE ended > 0")), (0, 0));
+}
+
 /// What ends a courier ends it soon: who waits for a slow upstream keeps neither other suspects nor anybody else from it.
 #[test]
 fn rule_q18_a_suspect_that_waits_for_its_upstream_keeps_nobody_from_it() {

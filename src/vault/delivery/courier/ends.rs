@@ -112,7 +112,8 @@ impl Courier {
 
     /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
     pub(super) fn end(&self, active: Active, next_us: u64, proof: Proof) {
-        self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &active.leased.whose());
+        let (job, whose) = (active.leased.job, active.leased.whose());
+        self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, job, &whose);
         if active.is_slow {
             self.vault.schedule.borrow_mut().slow_one_ended(&self.peer.label, self.peer.instance);
         }
@@ -173,7 +174,12 @@ impl Courier {
         }
         // What was leased to it and never offered.
         while let Some(message) = leased.recv().await {
-            self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.whose());
+            self.vault.schedule.borrow_mut().returned(
+                &self.peer.label,
+                self.peer.instance,
+                message.job,
+                &message.whose(),
+            );
             unsaid(&self.vault, &self.peer.label, &message);
             release(&self.vault, message.job, message.lane, passed_us());
         }

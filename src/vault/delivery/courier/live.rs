@@ -242,16 +242,16 @@ impl Courier {
 
     fn over(&mut self, job: Job, end: End) {
         let Some(live) = self.lives.0.remove(&job) else { return };
-        self.let_go_of(&live);
+        self.let_go_of(job, &live);
         live.tell(Event::Ended(end));
     }
 
-    fn let_go_of(&self, live: &Live) {
+    fn let_go_of(&self, job: Job, live: &Live) {
         // The pace is of messages, and this was none: whoever only asks takes nothing of it from others.
         if !live.is_ended {
             self.vault.schedule.borrow_mut().unsaid(&self.peer.label, live.day_slot, 1);
         }
-        self.vault.schedule.borrow_mut().left(&self.peer.label, self.peer.instance, &live.principal);
+        self.vault.schedule.borrow_mut().left(&self.peer.label, self.peer.instance, job, &live.principal);
         self.vault.poke.notify_one();
     }
 
@@ -259,16 +259,16 @@ impl Courier {
     /// one of these that it ended.
     pub(super) fn let_go_of_all(&mut self, mut biddings: UnboundedReceiver<(Job, Bidding)>) -> bool {
         let mut had_content = false;
-        for (_, live) in std::mem::take(&mut self.lives.0) {
+        for (job, live) in std::mem::take(&mut self.lives.0) {
             had_content |= live.has_content;
-            self.let_go_of(&live);
+            self.let_go_of(job, &live);
         }
         biddings.close();
-        while let Ok((_, bidding)) = biddings.try_recv() {
+        while let Ok((job, bidding)) = biddings.try_recv() {
             if let Bidding::Begin(brief, _) = bidding {
                 let mut schedule = self.vault.schedule.borrow_mut();
                 schedule.unsaid(&self.peer.label, brief.day_slot, 1);
-                schedule.left(&self.peer.label, self.peer.instance, &brief.principal);
+                schedule.left(&self.peer.label, self.peer.instance, job, &brief.principal);
             }
         }
         had_content

@@ -106,7 +106,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     {
         let mut schedule = vault.schedule.borrow_mut();
         let got = u32::try_from(found.leased.len()).unwrap_or(plan.count).min(plan.count);
-        schedule.back(&plan.upstream, plan.instance, plan.count - got);
+        schedule.back(&plan.upstream, plan.instance, plan.first, plan.count - got);
         schedule.unsaid(&plan.upstream, taken_in, plan.count - got);
         // Those who are left although there was room have all that they may have.
         let is_passed_over =
@@ -128,7 +128,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
             false => (Some(message), passed_us().saturating_add(tick_us())),
         };
         if let Some(message) = refused {
-            vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.whose());
+            vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, message.job, &message.whose());
             unsaid(vault, &plan.upstream, &message);
             release(vault, message.job, message.lane, again_us);
         }

@@ -56,9 +56,11 @@ impl Courier {
 
     /// Whether a sender of that credential may have one more of so many places. The last that senders may have is for a credential
     /// that has none.
-    fn is_for_sender(&self, who: &str, places: u32, is_shared: bool) -> bool {
+    /// Of those that are on the way, so many are beside these places.
+    fn is_for_sender(&self, who: &str, places: u32, is_shared: bool, beside: u32) -> bool {
         let (most, is_there) = (of_senders(places), self.live_of.contains_key(who));
-        self.live < most && !(is_shared && is_there && most > 1 && self.live + 1 == most)
+        let live = self.live.saturating_sub(beside);
+        live < most && !(is_shared && is_there && most > 1 && live + 1 == most)
     }
 }
 
@@ -76,6 +78,7 @@ impl Upstream {
             return Err(NoPlace::Away);
         }
         let (room, window) = (self.breaker.room(), self.breaker.window.unwrap_or(u32::MAX));
+        let beside = self.breaker.window.map_or(0, |_| self.breaker.older());
         let (paced, is_queues) = (self.meter.room(beat_us), self.is_queues_turn && is_due);
         let courier = self.current().filter(|courier| courier.slots > 0).ok_or(NoPlace::Away)?;
         match paced {
@@ -87,11 +90,11 @@ impl Upstream {
         let is_kept = is_shared && places > 1;
         let share = Share { left: is_kept.then_some(left), held: courier.held.clone() };
         match left == 0
-            || courier.is_alone
+            || courier.alone.is_some()
             || courier.empties
             || courier.turns_senders_away
             || (places == 1 && is_queues)
-            || !courier.is_for_sender(who, places, is_shared)
+            || !courier.is_for_sender(who, places, is_shared, beside)
             || !share.may(who)
         {
             true => Err(NoPlace::Busy),
@@ -135,7 +138,7 @@ impl Schedule {
     }
 
     /// A sender's place is free again.
-    pub fn left(&mut self, upstream: &str, instance: Instance, who: &str) {
+    pub fn left(&mut self, upstream: &str, instance: Instance, job: Job, who: &str) {
         if let Some(courier) = self.courier(upstream, instance) {
             courier.live = courier.live.saturating_sub(1);
             if let Some(held) = courier.live_of.get_mut(who) {
@@ -143,7 +146,7 @@ impl Schedule {
             }
             courier.live_of.retain(|_, held| *held > 0);
         }
-        self.returned(upstream, instance, who);
+        self.returned(upstream, instance, job.0, who);
     }
 }
 
@@ -210,7 +213,7 @@ mod tests {
             // What comes back is for the sender first, until the queue has less than its share.
             if slots > 1 {
                 queue.want("a", 1);
-                queue.back("a", Instance(1), 1);
+                queue.back("a", Instance(1), 1, 1);
                 queue.arrived(["a".to_owned()]);
                 assert!(queue.next(now, 1).is_none() && queue.place("a", "shop", now, 1).is_ok(), "{slots}");
             }
@@ -241,16 +244,16 @@ mod tests {
             one.upstreams.get_mut("a").unwrap().breaker.window = window;
             let now = Instant::now();
             assert_eq!(places(&mut one, &["shop"]), [true]);
-            one.left("a", Instance(1), "shop");
+            one.left("a", Instance(1), Job(1), "shop");
             assert_eq!(places(&mut one, &["shop"]), [false], "something waits in the queue");
             one.want("a", 1);
             assert_eq!(one.next(now, 1).map(|plan| plan.count), Some(1));
-            one.back("a", Instance(1), 1);
+            one.back("a", Instance(1), 1, 1);
             one.arrived(["a".to_owned()]);
             assert!(one.next(now, 1).is_none(), "a sender waits");
             assert_eq!(places(&mut one, &["shop"]), [true]);
             // What goes elsewhere waits for nothing here.
-            one.left("a", Instance(1), "shop");
+            one.left("a", Instance(1), Job(1), "shop");
             one.lanes.clear();
             one.arrived(["b,a".to_owned()]);
             let (offers, kept) = tokio::sync::mpsc::unbounded_channel::<Leased>();
@@ -267,10 +270,10 @@ mod tests {
         both.suspect("a", Some(0));
         assert!(both.next(now, 1).is_some_and(|plan| !plan.is_alone), "the queue goes on");
         assert_eq!(places(&mut both, &["till"]), [false], "and no further sender comes before it");
-        both.left("a", Instance(1), "shop");
+        both.left("a", Instance(1), Job(1), "shop");
         both.arrived(["a".to_owned()]);
         assert!(both.next(now, 1).is_none(), "now it empties");
-        both.back("a", Instance(1), 3);
+        both.back("a", Instance(1), 1, 3);
         assert!(both.next(now, 1).is_some_and(|plan| plan.is_alone));
     }
 
@@ -294,7 +297,7 @@ mod tests {
         let mut back = schedule(2);
         let place = back.place("a", "shop", now, 1).unwrap();
         assert_eq!(back.place("a", "shop", now, 1).err(), Some(NoPlace::Busy));
-        back.left("a", place.instance, "shop");
+        back.left("a", place.instance, place.job, "shop");
         assert!(back.place("a", "shop", now, 1).is_ok());
     }
 }

@@ -80,10 +80,12 @@ impl Schedule {
     /// seconds its sender is to wait: until as many have left as there are too many.
     pub fn is_backed_up(&self, via: &[&str], who: &str, lifetime: Duration, now: Instant) -> Option<u32> {
         let beat_us = self.since(now);
-        let mut most = 0u64;
+        let (mut most, mut full) = (0u64, None);
         for name in via {
-            let meter = self.upstreams.get(*name).map(|upstream| &upstream.meter);
-            let (more, goes_on) = meter.and_then(|meter| meter.capacity(lifetime, beat_us))?;
+            let meter = self.upstreams.get(*name).map(|upstream| &upstream.meter)?;
+            let (more, goes_on) = meter.capacity(lifetime, beat_us)?;
+            let until = meter.full(beat_us).map_or(0, |full| full.until_us.saturating_sub(beat_us).div_ceil(1_000_000));
+            full = Some(full.map_or(until, |before: u64| before.min(until)));
             most = most.saturating_add(more);
             if !goes_on {
                 break;
@@ -93,7 +95,8 @@ impl Schedule {
         let place = self.backlog.place(via.first()?, who, urgent);
         let beyond = place.checked_sub(most).filter(|beyond| *beyond > 0)?;
         let wait = u128::from(beyond) * u128::from(lifetime.as_secs()) / u128::from(most.max(1));
-        let wait = u64::try_from(wait).unwrap_or(LONGEST_WAIT).clamp(LEAST_WAIT, LONGEST_WAIT);
+        // Before there is room at all nobody need come again.
+        let wait = u64::try_from(wait).unwrap_or(LONGEST_WAIT).max(full.unwrap_or(0)).clamp(LEAST_WAIT, LONGEST_WAIT);
         u32::try_from(wait).ok()
     }
 }
@@ -145,7 +148,7 @@ mod tests {
         let now = Instant::now();
         let mut short = schedule("first,second", Pace { per_minute: Some(3), ..Pace::default() });
         assert_eq!(given(&mut short, now), [("first".to_owned(), 3)]);
-        short.back("first", Instance(1), 3);
+        short.back("first", Instance(1), 1, 3);
         assert_eq!(given(&mut short, now), [], "the second is not for this");
         assert_eq!(short.sleep(HOUR, now), Duration::from_secs(61));
         let state = short.state("first", now);
@@ -157,7 +160,7 @@ mod tests {
         let mut alone = schedule("first", Pace { per_day: Some(3), ..Pace::default() });
         assert_eq!(given(&mut alone, now), [("first".to_owned(), 3)]);
         assert_eq!(given(&mut alone, now + HOUR), [], "there is no other");
-        alone.back("first", Instance(1), 3);
+        alone.back("first", Instance(1), 1, 3);
         assert_eq!(given(&mut alone, now + 25 * HOUR), [("first".to_owned(), 3)]);
     }
 
@@ -183,10 +186,10 @@ mod tests {
         let mut schedule = schedule("first", Pace { per_day: Some(2), ..Pace::default() });
         let plan = schedule.next(now, 0).unwrap();
         assert_eq!(plan.count, 2);
-        schedule.back("first", Instance(1), 2);
+        schedule.back("first", Instance(1), 1, 2);
         schedule.unsaid("first", plan.slot.map(|slot| slot.slot), 2);
         assert_eq!(given(&mut schedule, now), [("first".to_owned(), 2)]);
-        schedule.back("first", Instance(1), 2);
+        schedule.back("first", Instance(1), 1, 2);
         schedule.suspect("first", Some(0));
         assert_eq!(given(&mut schedule, now), []);
         schedule.lanes.clear();
@@ -200,7 +203,7 @@ mod tests {
         for (before, after) in [(1_000 * 86_400_000_000, 2_000 * 86_400_000_000), (2_000 * 86_400_000_000, 1)] {
             let mut schedule = schedule("first", pace);
             assert!(schedule.next(now, before).is_some());
-            schedule.back("first", Instance(1), 1);
+            schedule.back("first", Instance(1), 1, 1);
             assert!(schedule.next(now + 23 * HOUR, after).is_none());
             assert!(schedule.next(now + 25 * HOUR, after).is_some());
         }
@@ -229,6 +232,10 @@ mod tests {
         assert_eq!(wait(minute, &["second"], 1449, day), None, "that has no pace");
         let by_day = Pace { per_day: Some(100), ..Pace::default() };
         assert!(wait(by_day, &["first"], 101, day).is_some());
+        let mut used_up = schedule("first", Pace { per_day: Some(4), ..Pace::default() });
+        assert_eq!(used_up.next(now, 0).map(|plan| plan.count), Some(4));
+        let minutes = Duration::from_secs(600);
+        assert_eq!(used_up.is_backed_up(&["first"], "shop", minutes, now), Some(3600), "there is room in a day");
         assert_eq!(wait(by_day, &["first", "second"], 900_000, day), None, "what is beyond a day goes on");
         assert_eq!(wait(Pace::default(), &["first"], 900_000, day), None);
     }

@@ -54,7 +54,6 @@ impl Schedule {
                     courier.turns_senders_away = true;
                     break;
                 }
-                courier.is_alone = true;
                 return self.plan(lane.clone(), name.to_owned(), 1, Share::default(), true, now);
             }
         }
@@ -91,7 +90,7 @@ impl Schedule {
                 };
                 let left = courier.of_queue(courier.slots.min(window), is_wanted, is_queues_turn).min(room);
                 let count = left.min(LEASES).min(paced);
-                if count == 0 || courier.is_alone || courier.empties {
+                if count == 0 || courier.alone.is_some() || courier.empties {
                     break;
                 }
                 // Where there is but one, nothing can be kept for anybody.
@@ -128,6 +127,7 @@ impl Schedule {
         let slot = found.meter.slot(&upstream, beat_us);
         let courier = found.current()?;
         courier.free -= count;
+        courier.alone = is_alone.then_some(first).or(courier.alone);
         let (instance, offers) = (courier.instance, courier.offers.clone());
         Some(Plan { lane, upstream, instance, offers, first, count, share, is_alone, slot })
     }

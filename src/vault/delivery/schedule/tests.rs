@@ -138,7 +138,7 @@ fn rule_q2_an_upstream_that_failed_is_probed_by_one_message_and_comes_back_step_
     schedule.room("a", Instance(1), 8);
     assert_eq!(given(&mut schedule, now), 8);
     let pause = schedule.failed("a", Fault::Route, "gone", now).unwrap();
-    schedule.back("a", Instance(1), 8);
+    schedule.back("a", Instance(1), 1, 8);
     assert_eq!(given(&mut schedule, now), 0, "it rests");
     assert_eq!(schedule.state("a", now).standing, Standing::Resting);
     let later = now + pause;
@@ -150,7 +150,7 @@ fn rule_q2_an_upstream_that_failed_is_probed_by_one_message_and_comes_back_step_
         for _ in 0..under_way {
             schedule.works("a");
             schedule.passed("a");
-            schedule.back("a", Instance(1), 1);
+            schedule.back("a", Instance(1), 1, 1);
         }
         under_way = given(&mut schedule, later);
         steps.push((under_way, schedule.state("a", later).standing));
@@ -236,20 +236,20 @@ fn rule_q11_the_last_connection_is_for_whoever_has_none() {
     schedule.room("a", Instance(1), 3);
     let plan = schedule.next(now, 1).unwrap();
     assert_eq!(shared(&plan, &["flood"; 4]), ["flood"; 3], "it is alone in the world");
-    schedule.back("a", Instance(1), 3);
+    schedule.back("a", Instance(1), 1, 3);
     schedule.is_shared = true;
     let plan = schedule.next(now, 1).unwrap();
     assert_eq!(shared(&plan, &["flood", "flood", "flood", "alarm"]), ["flood", "flood", "alarm"]);
     schedule.took(&plan, &[leased("flood"), leased("flood")], true);
-    schedule.back("a", Instance(1), 1);
+    schedule.back("a", Instance(1), 1, 1);
     schedule.lanes.clear();
     schedule.arrived(["a".to_owned()]);
     let plan = schedule.next(now, 1).unwrap();
     assert_eq!(shared(&plan, &["flood", "alarm"]), ["alarm"]);
-    schedule.back("a", Instance(1), 1);
+    schedule.back("a", Instance(1), 1, 1);
     // When one of its own comes back it is looked at again, in whatever lane it waits.
     schedule.lanes.clear();
-    schedule.returned("a", Instance(1), "flood");
+    schedule.returned("a", Instance(1), 1, "flood");
     let plan = schedule.next(now, 1).unwrap();
     assert_eq!(shared(&plan, &["flood", "flood", "alarm"]), ["flood", "alarm"]);
     // Of a single connection nothing can be kept.
@@ -258,4 +258,30 @@ fn rule_q11_the_last_connection_is_for_whoever_has_none() {
     schedule.lanes.clear();
     schedule.arrived(["b".to_owned()]);
     assert_eq!(shared(&schedule.next(now, 1).unwrap(), &["flood"]), ["flood"]);
+}
+
+#[test]
+fn rule_q2_an_upstream_that_failed_is_probed_although_one_from_before_is_still_on_its_way() {
+    let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    schedule.join("a", Instance(1), Generation(1), offers);
+    schedule.room("a", Instance(1), 4);
+    // Three are on their way; two fail and come back, and the third waits for the answer to its dot.
+    let plan = schedule.next(now, 1).unwrap();
+    assert_eq!(plan.count, 4);
+    let pause = schedule.failed("a", Fault::Route, "gone", now).unwrap();
+    for job in plan.first + 1..plan.first + 4 {
+        schedule.returned("a", Instance(1), job, "shop");
+    }
+    schedule.arrived(["a".to_owned()]);
+    assert!(schedule.next(now, 1).is_none(), "it rests");
+    let later = now + pause;
+    let probe = schedule.next(later, 1).unwrap();
+    assert_eq!((probe.count, schedule.state("a", later).standing), (1, Standing::Probed));
+    schedule.arrived(["a".to_owned()]);
+    assert!(schedule.next(later, 1).is_none(), "one probe at a time");
+    schedule.returned("a", Instance(1), plan.first, "shop");
+    assert!(schedule.next(later, 1).is_none(), "the end of the old one is not that of the probe");
+    schedule.returned("a", Instance(1), probe.first, "shop");
+    assert_eq!(schedule.next(later, 1).map(|plan| plan.count), Some(1));
 }

@@ -32,6 +32,12 @@ impl Leased {
     pub fn whose(&self) -> String {
         turns::whose(&self.principal, self.session, self.is_report)
     }
+
+    /// It lives shortly from when it came, which its id tells to a millisecond: it goes before others.
+    pub fn is_urgent(&self) -> bool {
+        let came_us = self.message.time_ms().unwrap_or(0).saturating_add(1).saturating_mul(1000);
+        self.expires_us.saturating_sub(came_us) <= turns::SHORT_US
+    }
 }
 
 pub struct Leases<'c> {
