@@ -193,3 +193,44 @@ fn events_that_were_removed_are_found_also_while_the_disk_is_full() {
     });
     service.kill_all();
 }
+
+#[test]
+fn who_only_looks_is_answered_on_a_full_disk_and_who_leaves_a_trace_is_told_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    support::open_folder(folder.path());
+    let Some((mut service, disk, _)) = begin(folder.path()) else { return };
+    let secret = service.add_credential();
+    assert_eq!(send(&mut service.log_in(&secret), "waits", 100), 250);
+    disk.fill();
+    let refused = |words: &[&str]| {
+        // What the service throws off, or lets go of, is taken as well.
+        let mut more = File::options().append(true).create(true).open(disk.0.join("more")).unwrap();
+        while more.write_all(&[0; 4096]).is_ok() {}
+        let output = service.command(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("the disk is full"), "{words:?}: {said}");
+        !output.status.success()
+    };
+    let mut names = (0..1000).map(|n| format!("c{n}"));
+    // Twice in a row, so that there is no rest of room that another event would fit into.
+    await_that("an order is refused", || {
+        (0..2).all(|_| refused(&["credential", "add", &names.next().unwrap(), "--sender", "@example.net"]))
+    });
+    let archive = folder.path().join("queue.tar");
+    for words in [
+        &["suppress", "list"][..],
+        &["queue", "list", "--clear"],
+        &["queue", "export", "--out", archive.to_str().unwrap()],
+    ] {
+        assert!(refused(words), "{words:?}");
+    }
+    let explain = ["explain", "--credential", support::CREDENTIAL, "--from", "a@example.net", "--to", "b@example.org"];
+    for words in [&["queue", "list"][..], &["queue", "stats"], &["credential", "list"], &explain] {
+        let output = service.command(words);
+        // 3: explained, and refused as long as there is no room.
+        let is_answered = matches!(output.status.code(), Some(0 | 3)) && !output.stdout.is_empty();
+        assert!(is_answered, "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(String::from_utf8_lossy(&service.command(&["queue", "list"]).stdout).contains("example.org"));
+    service.kill_all();
+}

@@ -116,6 +116,12 @@ fn a_program_is_handed_the_message_and_its_envelope_and_no_option_of_a_senders()
     assert_eq!(place.read("descriptors"), "0 1 2 3 ");
     let status = service.command(&["status"]);
     assert!(said(&status).contains("weakest    upstream=sink runs a program"), "{}", said(&status));
+    assert!(said(&status).contains("missing=-"), "{}", said(&status));
+    let doctor = service.command(&["doctor", "--json", "--fallback-ids"]);
+    let doctor: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let of_sandbox = |one: &&serde_json::Value| one["id"].as_str().is_some_and(|id| id.starts_with("sandbox."));
+    let all: Vec<_> = doctor["findings"].as_array().unwrap().iter().filter(of_sandbox).collect();
+    assert!(all.len() == 6 && all.iter().all(|one| one["level"] == "pass"), "{all:#?}");
     // Its user, and what it may: nothing of the parent's, but to become what the program's file says.
     let (launcher, mailer) = mailer(&service);
     let held = Inventory::of(mailer);

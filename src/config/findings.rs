@@ -52,6 +52,11 @@ impl<'a> Findings<'a> {
         self.warnings.push(Finding { at: at.map(|at| at.start), text: format!("warning: {}", text.into()) });
     }
 
+    /// The line of that place, for what is said of another.
+    pub fn line(&self, at: &Range<usize>) -> usize {
+        self.place(at.start).0
+    }
+
     pub fn is_refused(&self) -> bool {
         !self.errors.is_empty()
     }

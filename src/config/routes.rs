@@ -137,7 +137,7 @@ fn fit(routes: &[Route], findings: &mut Findings<'_>) {
 }
 
 /// A sender and a recipient rule of this credential that no route takes whole. Several routes that take it in parts are
-/// not added up.
+/// not added up. Whoever may write from or to anybody is meant to go where routes lead: of "*" it is enough that one takes some.
 pub fn uncovered(credential: &Declared, routes: &[Route]) -> Option<(SenderRule, RecipientRule)> {
     // All of it goes to one mailbox, whomever it names.
     if credential.policy.redirect.is_some() {
@@ -148,8 +148,8 @@ pub fn uncovered(credential: &Declared, routes: &[Route]) -> Option<(SenderRule,
     let recipients = if allow.is_empty() { &anybody[..] } else { allow };
     let takes = |route: &Route, from: &SenderRule, to: &RecipientRule| {
         route.can_apply_to(&credential.id)
-            && route.from.as_ref().is_none_or(|rule| covers_sender(rule, from))
-            && covers_recipient(&route.to, to)
+            && (*from == SenderRule::Any || route.from.as_ref().is_none_or(|rule| covers_sender(rule, from)))
+            && (*to == RecipientRule::Any || covers_recipient(&route.to, to))
     };
     credential.policy.senders.iter().find_map(|from| {
         let to = recipients.iter().find(|to| !routes.iter().any(|route| takes(route, from, to)))?;

@@ -362,7 +362,11 @@ fn an_inline_password_needs_a_private_file() {
 fn what_is_odd_is_a_warning() {
     let cases = [
         ("Gate.example.net", "gate", "is not a full name"),
-        ("[[route]]\nvia", "[[route]]\nto = \".example.org\"\nvia", "credential \"billing\": no route takes mail from"),
+        (
+            "[[route]]\nvia",
+            "[[route]]\nfrom = \"@example.org\"\nvia",
+            "credential \"billing\": no route takes mail from",
+        ),
         ("[[route]]\ncredential", "[[route]]\nvia = [\"inside\"]\n[[route]]\ncredential", "never used"),
         (
             "identified_by = [\"192.0.2.128/25\", \"2001:db8::7\"]",

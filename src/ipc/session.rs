@@ -298,4 +298,6 @@ pub enum Denial {
     Busy,
     /// Too many failures from there: 454 4.7.0; 429. Carries the seconds to wait.
     Wait(u32),
+    /// Whose key it would be can't be asked now: 454 4.7.0; 503.
+    Away,
 }

@@ -25,8 +25,9 @@ const MAX_HEADER: usize = 32 * 1024;
 /// Octets of a message that comes back whole, where RET=FULL asks for it and there is room for it in a report. A larger one
 /// would burden who is told.
 pub const MAX_WHOLE: u64 = 50_000;
-/// Of one to whom an earlier attempt may have delivered, whatever the last one came to.
-const DOUBT: &str = "    An earlier attempt may have delivered it: the connection ended before the host answered.\r\n";
+/// Of one who may have it, whatever the last answer says: which of these it is, is not written down.
+const DOUBT: &str = "    It may have been delivered all the same: an attempt ended before the host answered, or it is not certain\r\n    \
+                     that this answer is about this recipient, or for good.\r\n";
 /// Octets of base64 on a line: RFC 2045 section 6.8.
 const MAX_ENCODED: usize = 76;
 
@@ -55,7 +56,7 @@ pub struct Fate {
     pub enhanced: Option<String>,
     pub text: String,
     pub host: String,
-    /// An attempt, be it the last or an earlier one, may have delivered it.
+    /// An attempt, be it the last or an earlier one, may have delivered it; or that it wasn't is said of somebody, for now.
     pub doubt: bool,
 }
 
@@ -247,7 +248,10 @@ impl Fate {
 
     /// RFC 3463: what was said, if it fits what is reported.
     fn status(&self) -> String {
+        let is_for_now = self.code.is_some_and(|code| (400..500).contains(&code));
         let (class, otherwise) = match self.action {
+            // A provider gives up what was refused for now: the code beside it says so, and 4.y.z is what lasted.
+            Action::Failed if is_for_now => ("4.", "4.0.0"),
             Action::Failed => ("5.", "5.0.0"),
             Action::Relayed => ("2.", "2.0.0"),
             Action::Delayed => ("4.", "4.0.0"),

@@ -11,7 +11,7 @@ use std::fs;
 
 use nix::sys::prctl;
 
-use super::policy::{self, Calls, Files, Row};
+use super::policy::{self, Calls, Files, LAUNCHER_KEEPS, Row};
 use super::{Grounds, ParentGrounds, identity};
 use crate::sys::capability::{self, Sets};
 
@@ -22,9 +22,10 @@ const PARENT_KEEPS: u64 = 1 << capability::NET_BIND_SERVICE
     | 1 << capability::SYS_CHROOT
     | 1 << capability::KILL
     | 1 << capability::SETPCAP;
-/// What one keeps that starts mailers: making them another user's, and ending them.
-const LAUNCHER_KEEPS: u64 =
-    1 << capability::SETUID | 1 << capability::SETGID | 1 << capability::KILL | 1 << capability::SETPCAP;
+const _: () = assert!(
+    LAUNCHER_KEEPS
+        == 1 << capability::SETUID | 1 << capability::SETGID | 1 << capability::KILL | 1 << capability::SETPCAP
+);
 
 /// Stage one. Gives what is missing.
 pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {

@@ -226,6 +226,9 @@ const EDGE: &[Calls] =
 /// landlock over paths and ports; on OpenBSD these promises. `proc exec`: spawns; `sendfd`: hands files and sockets over.
 pub const PARENT_PROMISES: &str = "stdio rpath inet sendfd proc exec";
 
+/// What one keeps of root's capabilities on Linux that starts mailers: making them another user's (SETUID, SETGID, SETPCAP), and
+/// ending them (KILL).
+pub const LAUNCHER_KEEPS: u64 = 0x1e0;
 /// What starts mailers: their processes, whose channels come from the parent.
 pub const LAUNCHER_PROMISES: &str = "stdio recvfd rpath proc exec";
 

@@ -18,9 +18,10 @@ pub struct Process {
     pub replaced: Option<bool>,
 }
 
-/// A process and those that it started. None where the system shows no such thing, or it is gone.
+/// A process and those that it started, and those that one of these started, if its title is `relay`. None where the system shows
+/// no such thing, or it is gone.
 #[cfg(not(target_os = "linux"))]
-pub fn family(_: i32) -> Option<(Process, Vec<Process>)> {
+pub fn family(_: i32, _: &str) -> Option<(Process, Vec<Process>)> {
     None
 }
 
@@ -36,12 +37,17 @@ mod linux {
     /// SECCOMP_MODE_FILTER.
     const FILTER: &str = "2";
 
-    /// A process and those that it started. None where the system shows no such thing, or it is gone.
-    pub fn family(parent: i32) -> Option<(Process, Vec<Process>)> {
+    /// A process and those that it started, and those that one of these started, if its title is `relay`. None where the system
+    /// shows no such thing, or it is gone.
+    pub fn family(parent: i32, relay: &str) -> Option<(Process, Vec<Process>)> {
         let head = look(parent)?;
         // Not by the list of children, which a kernel may lack, and which skips some while others end.
         let all = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let children = all.filter(|pid| parent_of(*pid) == Some(parent)).filter_map(look).collect();
+        let all: Vec<(i32, i32)> = all.filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
+        let of = |parent: i32| all.iter().filter(move |(_, its)| *its == parent).filter_map(|(pid, _)| look(*pid));
+        let mut children: Vec<Process> = of(parent).collect();
+        let relays: Vec<i32> = children.iter().filter(|child| child.title == relay).map(|child| child.pid).collect();
+        children.extend(relays.into_iter().flat_map(of));
         Some((head, children))
     }
 
@@ -83,7 +89,7 @@ mod linux {
         fn a_process_is_found_with_its_user_and_its_children() {
             let own = i32::try_from(std::process::id()).unwrap();
             let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-            let (head, children) = family(own).unwrap();
+            let (head, children) = family(own, "").unwrap();
             let pid = i32::try_from(child.id()).unwrap();
             assert!(children.iter().any(|other| other.pid == pid), "{children:?}");
             assert_eq!(
@@ -92,7 +98,27 @@ mod linux {
             );
             child.kill().unwrap();
             child.wait().unwrap();
-            assert!(family(i32::MAX).is_none());
+            assert!(family(i32::MAX, "").is_none());
+        }
+
+        #[test]
+        fn who_was_started_by_another_counts_where_that_one_starts_for_it() {
+            use std::io::{BufRead, BufReader};
+            use std::os::unix::process::CommandExt;
+
+            let own = i32::try_from(std::process::id()).unwrap();
+            let mut relay = std::process::Command::new("sh");
+            relay.arg0("relay of a test").args(["-c", "sleep 60 & echo $!; read end; kill $!"]);
+            let piped = std::process::Stdio::piped;
+            let mut relay = relay.stdin(piped()).stdout(piped()).spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(relay.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            let pid: i32 = line.trim().parse().unwrap();
+            let is_found = |relay: &str| family(own, relay).unwrap().1.iter().any(|process| process.pid == pid);
+            let found = [is_found("relay of a test"), is_found("another")];
+            drop(relay.stdin.take());
+            relay.wait().unwrap();
+            assert_eq!(found, [true, false]);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! An order goes through the queue in slices, each a transaction with the event of what it did, so that the service goes on
 //! between them and a crash leaves nothing done that isn't written down.
 
+pub mod before;
 pub mod cancel;
 pub mod ended;
 pub mod export;

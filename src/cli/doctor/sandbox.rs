@@ -4,12 +4,14 @@ use super::Look;
 use super::finding::Sheet;
 use super::service::Service;
 use crate::parent;
+use crate::parent::launcher::LAUNCHER;
 use crate::role::Role;
 use crate::sandbox::fallback_identity;
+use crate::sandbox::policy::LAUNCHER_KEEPS;
 use crate::sys::running::Process;
 
 /// What the parent starts its children as.
-const TITLE: &str = "gatepost: ";
+pub const TITLE: &str = "gatepost: ";
 const IDS: [&str; 5] =
     ["sandbox.roles", "sandbox.users", "sandbox.privileges", "sandbox.seccomp", "sandbox.capabilities"];
 const RESTART: &str = "stop it, find out what started it so, and start it anew; its log names what this kernel lacks";
@@ -50,7 +52,7 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
         return skip("this system does not show its processes, or they are out of sight", sheet);
     };
     roles(look, children, sheet);
-    judge(head, children, |role| expected(look, role), sheet);
+    judge(head, children, |role, name| expected(look, role, name), sheet);
 }
 
 fn skip(why: &str, sheet: &mut Sheet) {
@@ -75,42 +77,66 @@ fn roles(look: &Look<'_>, children: &[Process], sheet: &mut Sheet) {
     }
 }
 
-/// The user that a role is to be.
-fn expected(look: &Look<'_>, role: Role) -> Option<u32> {
-    let name = role.row().user?;
-    match look.doctor.fallback_ids {
-        true => Some(fallback_identity(role).user),
-        false => nix::unistd::User::from_name(name).ok()?.map(|user| user.uid.as_raw()),
+/// The user that a role is to be; a mailer may be another for its upstream, of this name.
+fn expected(look: &Look<'_>, role: Role, name: &str) -> Option<u32> {
+    let known = |name: &str| nix::unistd::User::from_name(name).ok()?.map(|user| user.uid.as_raw());
+    let upstream = look.plan.upstreams.iter().find(|upstream| role == Role::Mailer && upstream.name == name);
+    match upstream.and_then(|upstream| upstream.program.as_ref()?.user.as_deref()) {
+        Some(named) => known(named),
+        None if look.doctor.fallback_ids => Some(fallback_identity(role).user),
+        None => known(role.row().user?),
     }
 }
 
-/// `expected`: the user that a role is to be, when the parent is root.
-fn judge(head: &Process, children: &[Process], expected: impl Fn(Role) -> Option<u32>, sheet: &mut Sheet) {
-    let role = |child: &Process| child.title.strip_prefix(TITLE).and_then(|post| Role::named(post.split(' ').next()?));
+/// `expected`: the user that a role of that name is to be, when the parent is root.
+fn judge(head: &Process, children: &[Process], expected: impl Fn(Role, &str) -> Option<u32>, sheet: &mut Sheet) {
+    let post = |child: &Process| child.title.strip_prefix(TITLE).map(str::to_owned);
+    let is_launcher = |child: &Process| post(child).as_deref() == Some(LAUNCHER);
+    let is_expected = |child: &Process| {
+        post(child).is_some_and(|post| {
+            let (role, name) = post.split_once(' ').unwrap_or((&post, ""));
+            Role::named(role).is_some_and(|role| expected(role, name).is_none_or(|user| user == child.user))
+        })
+    };
     let is_right = |child: &Process| match head.user {
-        0 => child.user != 0 && role(child).is_some_and(|role| expected(role).is_none_or(|user| user == child.user)),
+        // It makes mailers other users.
+        0 if is_launcher(child) => child.user == 0,
+        0 => child.user != 0 && is_expected(child),
         // Nobody can become another.
         own => child.user == own,
     };
-    let everybody = || std::iter::once(head).chain(children);
+    // docs/sandbox.md: what a program may inherit, these two can't have.
+    let is_held = |child: &Process| {
+        let is_mailer = post(child).is_some_and(|post| post.split(' ').next() == Some(Role::Mailer.name()));
+        !is_launcher(child) && !is_mailer
+    };
+    let everybody = || std::iter::once(head).chain(children.iter().filter(|child| is_held(child)));
+    let held = everybody().count();
+    let kept = |child: &Process| if head.user == 0 && is_launcher(child) { LAUNCHER_KEEPS } else { 0 };
     let without = |fits: &dyn Fn(&Process) -> bool, all: &mut dyn Iterator<Item = &Process>| -> Vec<String> {
         let name =
             |process: &Process| format!("{} ({})", process.title.strip_prefix(TITLE).unwrap_or("parent"), process.pid);
         all.filter(|process| !fits(process)).map(name).collect()
     };
     let rows = [
-        ("sandbox.users", "is of the wrong user", without(&is_right, &mut children.iter())),
+        ("sandbox.users", "is of the wrong user", children.len() + 1, without(&is_right, &mut children.iter())),
         (
             "sandbox.privileges",
             "could gain privileges (NoNewPrivs 0)",
+            held,
             without(&|p| p.no_new_privileges, &mut everybody()),
         ),
-        ("sandbox.seccomp", "has no system call filter (Seccomp)", without(&|p| p.filtered, &mut everybody())),
-        ("sandbox.capabilities", "has capabilities (CapEff)", without(&|p| p.capabilities == 0, &mut children.iter())),
+        ("sandbox.seccomp", "has no system call filter (Seccomp)", held, without(&|p| p.filtered, &mut everybody())),
+        (
+            "sandbox.capabilities",
+            "has capabilities (CapEff)",
+            children.len() + 1,
+            without(&|p| p.capabilities & !kept(p) == 0, &mut children.iter()),
+        ),
     ];
-    for (id, what, wrong) in rows {
+    for (id, what, count, wrong) in rows {
         match wrong.is_empty() {
-            true => sheet.pass(id, format!("none of {} processes {what}", children.len() + 1)),
+            true => sheet.pass(id, format!("none of {count} processes {what}")),
             false => sheet.fail(
                 id,
                 format!("{}: {what}", wrong.join(", ")),
@@ -133,7 +159,8 @@ mod tests {
 
     fn failed(head: &Process, child: Process) -> Vec<&'static str> {
         let mut sheet = Sheet::default();
-        judge(head, &[process("gatepost: sealer", 42), child], |_| Some(42), &mut sheet);
+        let expected = |role: Role, name: &str| Some(if role == Role::Mailer && name == "own" { 43 } else { 42 });
+        judge(head, &[process("gatepost: sealer", 42), child], expected, &mut sheet);
         sheet.0.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.id).collect()
     }
 
@@ -151,6 +178,19 @@ mod tests {
         // Without root all are one user, and another one is as wrong.
         let head = process("gatepost", 1000);
         assert_eq!(failed(&head, process("gatepost: vault", 1000)), ["sandbox.users"], "the sealer is 42");
+        let head = process("gatepost", 0);
+        let weak = |title: &str, user, capabilities| {
+            let process = process(title, user);
+            failed(&head, Process { no_new_privileges: false, filtered: false, capabilities, ..process })
+        };
+        // What they can't have, they lack; what they are to have, they have.
+        assert!(weak("gatepost: launcher", 0, 0x1e0).is_empty());
+        assert_eq!(weak("gatepost: launcher", 42, 0x1e0), ["sandbox.users"]);
+        assert_eq!(weak("gatepost: launcher", 0, 0x21e0), ["sandbox.capabilities"]);
+        assert!(weak("gatepost: mailer prog", 42, 0).is_empty() && weak("gatepost: mailer own", 43, 0).is_empty());
+        assert_eq!(weak("gatepost: mailer own", 42, 0), ["sandbox.users"]);
+        assert_eq!(weak("gatepost: mailer prog", 0, 0), ["sandbox.users"]);
+        assert_eq!(weak("gatepost: mailer prog", 42, 0x1e0), ["sandbox.capabilities"]);
         let open = Process { filtered: false, ..process("gatepost", 0) };
         assert_eq!(failed(&open, child()), ["sandbox.seccomp"], "the parent has one, too");
     }

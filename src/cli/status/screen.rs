@@ -183,7 +183,8 @@ fn told_object(alerts: &Result<Known, String>) -> Value {
 
 /// None where the system doesn't show its processes.
 fn roles(plan: &Plan, runtime: &Path) -> Option<(usize, Vec<String>)> {
-    let (_, children) = running::family(control::listener(runtime).ok()??.as_ref().copied()?)?;
+    let launcher = format!("{TITLE}{}", parent::launcher::LAUNCHER);
+    let (_, children) = running::family(control::listener(runtime).ok()??.as_ref().copied()?, &launcher)?;
     let is_there = |post: &String| children.iter().any(|child| child.title.strip_prefix(TITLE) == Some(post));
     let missing = parent::posts(plan).iter().map(ToString::to_string).filter(|post| !is_there(post)).collect();
     Some((children.len() + 1, missing))

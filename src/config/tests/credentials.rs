@@ -99,3 +99,47 @@ fn rules_too_long_for_a_grant_are_refused() {
         (0..200).map(|n| format!("[[route]]\nto = \"@d{n}.example.net\"\nvia = [\"inside\"]\n")).collect();
     assert!(complaint("[spool]", &format!("{many}[spool]")).contains("the routes that can apply to"));
 }
+
+#[test]
+fn a_key_id_that_another_credential_has_is_said_with_both_places() {
+    let own = "[[credential]]\nid = \"other\"\nsecrets = [{ key = \"7fQ2mKx9\", hash = \"HASH\" }]\nsenders = [\"@example.net\"]\n";
+    let text = FULL.replacen("[[upstream]]", &format!("{own}\n[[upstream]]"), 1);
+    let line = |of: &str| text[..text.find(of).unwrap()].matches('\n').count() + 1;
+    let (first, second) = (line("secrets = [{ key = \"7fQ2mKx9\""), line("id = \"other\"") + 1);
+    let warnings = load(&text).unwrap().warnings;
+    let [said] = warnings.as_slice() else { panic!("{warnings:#?}") };
+    let expected = format!("the key id \"7fQ2mKx9\" is credential \"billing\"'s (line {first}) already");
+    assert!(said.contains(&expected) && said.contains(&format!("{second}:")), "{said}");
+    assert_eq!(
+        load(&text.replacen("[{ key = \"7fQ2mKx9\"", "[{ key = \"another1\"", 1)).unwrap().warnings,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn who_may_write_from_and_to_anybody_needs_no_route_for_all() {
+    let routes = "[[route]]\nto = \"@a.test\"\nvia = [\"inside\"]\n\n[[route]]\nto = \".b.test\"\nvia";
+    for (senders, recipients, warned) in [
+        ("[\"*\"]", "{ deny = [\"@competitor.example\"] }", false),
+        ("[\"*\"]", "{ allow = [\"*\"] }", false),
+        ("[\"@example.net\"]", "{ allow = [\"*\"] }", false),
+        ("[\"*\"]", "{ allow = [\"@c.test\"] }", true),
+        ("[\"*\"]", "{ allow = [\"@a.test\", \"@x.b.test\"] }", false),
+    ] {
+        let text = FULL
+            .replacen(
+                "senders = [\"@example.net\"]\nrecipients = { deny = [\"@competitor.example\"] }",
+                &format!("senders = {senders}\nrecipients = {recipients}"),
+                1,
+            )
+            .replacen("[[route]]\nvia", routes, 1);
+        let warnings = load(&text).unwrap().warnings;
+        let is_warned = warnings.iter().any(|line| line.contains("no route takes mail"));
+        assert_eq!(is_warned, warned, "{senders} {recipients}: {warnings:#?}");
+    }
+    let none =
+        FULL.replacen("[[route]]\nvia", "[[route]]\ncredential = \"printers\"\nfrom = \"printer@example.net\"\nvia", 1);
+    assert!(
+        load(&none).unwrap().warnings.iter().any(|line| line.contains("no route takes mail from @example.net to *"))
+    );
+}

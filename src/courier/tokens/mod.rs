@@ -33,6 +33,9 @@ const ASKING: Duration = Duration::from_secs(40);
 const MAX_ANSWER: usize = 32 * 1024;
 /// A token is not used for the last minute of its life: a login takes its time, and clocks differ.
 const MARGIN: Duration = Duration::from_secs(60);
+/// Refresh tokens that others came for, and that are hidden still: an endpoint that gives a new one each time, as often as every few
+/// minutes, may say back what it had hours ago. Each is 8 KiB at most.
+const SUPERSEDED: usize = 32;
 /// Longest that an endpoint is left alone, whatever it asks for; so are routes.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 
@@ -106,8 +109,8 @@ struct Failure {
 /// What could be said back, beside what is fixed.
 #[derive(Default)]
 struct Shown {
-    /// The newest refresh token, where it isn't the first.
-    newer: Secrets,
+    /// The refresh tokens that came, the newest first, and some of those before it.
+    newer: Vec<Secrets>,
     /// The last two tokens, one of which may still be in use.
     recent: Vec<Token>,
 }
@@ -140,7 +143,7 @@ impl Tokens {
     /// What endpoint and upstream could say back.
     pub fn secrets(&self) -> Secrets {
         let shown = self.shown();
-        let secrets = self.fixed.clone().with(&shown.newer);
+        let secrets = shown.newer.iter().fold(self.fixed.clone(), |secrets, newer| secrets.with(newer));
         shown.recent.iter().fold(secrets, |secrets, token| secrets.and(token.expose()))
     }
 
@@ -265,7 +268,10 @@ impl Tokens {
                     "a new refresh token came with it: it is used as long as this courier runs, and a restart begins with that of the file"
                 );
             }
-            self.shown().newer = hidden(Secrets::default(), &newer);
+            let mut shown = self.shown();
+            shown.newer.insert(0, hidden(Secrets::default(), &newer));
+            shown.newer.truncate(1 + SUPERSEDED);
+            drop(shown);
             (held.refresh_token, held.is_told) = (Some(newer), true);
         }
         (held.failed, held.current) = (None, Some(token.clone()));
@@ -280,4 +286,39 @@ impl Tokens {
 /// As it is, and as it stands in a form.
 fn hidden(secrets: Secrets, secret: &Secret<String>) -> Secrets {
     secrets.and(secret.expose()).and(&form::value(secret.expose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::slice::Bearer;
+
+    #[test]
+    fn refresh_tokens_that_others_came_for_are_hidden_still_and_not_without_end() {
+        let slice = Oauth2Slice {
+            bearer: Bearer::Xoauth2,
+            grant: Grant::RefreshToken,
+            host: "tokens.test".into(),
+            port: 443,
+            tls: true,
+            path: "/".into(),
+            client_id: "gate".into(),
+            client_secret: false,
+            scope: None,
+        };
+        let refresh_token = Some(Secret::new("of-the-file".to_owned()));
+        let tokens = Tokens::new(Settings { slice, connector: None, client_secret: None, refresh_token });
+        let mut held = Held { refresh_token: None, current: None, failed: None, is_told: true };
+        let mut came = |n: usize| {
+            let (token, life) = (Secret::new(format!("access-{n}-")), Duration::from_secs(60));
+            let refresh_token = Some(Secret::new(format!("renew/{n}-")));
+            tokens.keep(&mut held, Granted { token, life, refresh_token });
+        };
+        (1..=3).for_each(&mut came);
+        let said = tokens.secrets().hide("of-the-file renew/1- renew%2F1- renew/2- renew/3- renew/4-");
+        assert_eq!(said, "[hidden] [hidden] [hidden] [hidden] [hidden] renew/4-");
+        (4..=3 + SUPERSEDED).for_each(&mut came);
+        let said = tokens.secrets().hide(&format!("renew/1- renew/2- renew/3- renew/{}- of-the-file", 3 + SUPERSEDED));
+        assert_eq!(said, "renew/1- renew/2- [hidden] [hidden] [hidden]");
+    }
 }

@@ -152,6 +152,11 @@ impl Seat {
                 Err(Fault::new(Code::StoreUnavailable, "there is no room to check keys now; try again")
                     .after(ROOM_AGAIN))
             }
+            Err(Denial::Away) => Err(Fault::new(
+                Code::StoreUnavailable,
+                "the provider that knows this key can't be asked now; try again",
+            )
+            .after(ROOM_AGAIN)),
             Err(Denial::Wait(seconds)) => {
                 let message = "too many failed logins from this address; wait";
                 Err(Fault::new(Code::RateLimited, message).after(seconds).closing())

@@ -207,6 +207,13 @@ async fn refused_logins_have_their_codes() {
     let cases = [
         (Denial::Invalid, 403, "forbidden", None, "this key is not valid here"),
         (Denial::Busy, 503, "store_unavailable", Some("2"), "there is no room to check keys now; try again"),
+        (
+            Denial::Away,
+            503,
+            "store_unavailable",
+            Some("2"),
+            "the provider that knows this key can't be asked now; try again",
+        ),
         (Denial::Wait(30), 429, "rate_limited", Some("30"), "too many failed logins from this address; wait"),
     ];
     for (denial, status, code, retry, message) in cases {

@@ -68,6 +68,8 @@ pub const LOST_AFTER_DOT: Reply = says(451, "4.3.0", "whether the message was ke
 pub const LOST_AT_THE_END: Reply = says(451, "4.4.2", "whether it was delivered is not known");
 pub const NO_TLS_NOW: Reply = says(454, "4.7.0", "TLS is not available now");
 pub const CHECKS_BUSY: Reply = says(454, "4.7.0", "too many logins at once, try again later");
+pub const PROVIDER_AWAY: Reply =
+    says(454, "4.7.0", "the provider that knows this login can't be asked now, try again later");
 
 pub const LINE_TOO_LONG: Reply = says(500, "5.5.2", "line too long");
 pub const RESPONSE_TOO_LONG: Reply = says(500, "5.5.6", "authentication exchange line is too long");
@@ -202,6 +204,7 @@ impl From<Denial> for Reply {
         match denial {
             Denial::Invalid => BAD_CREDENTIALS,
             Denial::Busy => CHECKS_BUSY,
+            Denial::Away => PROVIDER_AWAY,
             Denial::Wait(seconds) => Self::wait(454, "4.7.0", "too many failed logins", seconds),
         }
     }

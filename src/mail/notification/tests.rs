@@ -121,7 +121,7 @@ fn rule_x6_a_recipient_handed_over_to_a_host_without_dsn_is_relayed() {
 #[test]
 fn rule_q7_a_report_does_not_say_of_who_may_have_it_that_it_is_lost() {
     let doubtful = |action| Fate { doubt: true, ..fate("rosa@example.org", action, 550, "5.7.1", "no") };
-    let words = "    An earlier attempt may have delivered it:";
+    let words = "    It may have been delivered all the same:";
     for action in [Action::Failed, Action::Expired] {
         let text = compose("shop@example.net", &[doubtful(action)], &Original::Nothing);
         assert!(text.contains("Subject: It is not known whether") && text.contains(words), "{text}");
@@ -134,6 +134,20 @@ fn rule_q7_a_report_does_not_say_of_who_may_have_it_that_it_is_lost() {
     for action in [Action::Unknown, Action::Relayed] {
         let text = compose("shop@example.net", &[doubtful(action)], &Original::Nothing);
         assert!(!text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn what_was_refused_for_now_and_given_up_has_a_status_that_fits_its_answer() {
+    for (code, enhanced, status) in
+        [(450, "4.0.0", "4.0.0"), (450, "4.2.2", "4.2.2"), (450, "5.1.1", "4.0.0"), (550, "4.2.2", "5.0.0")]
+    {
+        let text = compose(
+            "shop@example.net",
+            &[fate("rosa@example.org", Action::Failed, code, enhanced, "no")],
+            &Original::Nothing,
+        );
+        assert!(text.contains(&format!("\r\nAction: failed\r\nStatus: {status}\r\n")), "{text}");
     }
 }
 

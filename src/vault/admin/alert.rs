@@ -16,8 +16,8 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
     let gone = |_| "whoever asked is gone".to_owned();
     match command {
         Command::Status => {
-            let all = desk.vault.writer.run(|store| store.alerts.all()).await;
-            for told in all.map_err(|error| format!("the store gives no answer: {error:?}"))? {
+            let all = desk.vault.writer.look(|store| store.alerts.all()).await;
+            for told in all.map_err(|error| format!("the store gives no answer: {error}"))? {
                 parts.send(Response::Alert(alert::Response::Entry(Box::new(entry(told))))).await.map_err(gone)?;
             }
             let silence = desk.vault.alerts.silence.borrow().clone();

@@ -20,7 +20,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
         Command::Publish => {
             // Counted first: what comes meanwhile is not what was asked for.
             let events = desk.vault.writer.size();
-            let dumb = |error| format!("the vault's database can't be asked: {error:?}");
+            let dumb = |error| format!("the vault's database can't be asked: {error}");
             let hashes = desk.vault.writer.run(|store| store.hashes.first(store.ledger.size())).await.map_err(dumb);
             let settled = control::settle(&desk.sealing, &desk.publisher).await;
             let asked =
@@ -42,7 +42,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
             let event = Event::new(Name::AuditExport, Outcome::Info);
             let event = Event { actor: Some(actor.to_owned()), severity: 5, data: Some(data), ..event };
             let written = desk.vault.writer.run(move |store| store.record(vec![event])).await;
-            written.map_err(|error| format!("the event of it could not be written: {error:?}"))?;
+            written.map_err(|error| format!("the event of it could not be written: {error}"))?;
             Ok(Response::Done)
         }
         Command::Resume { reason, head } => {

@@ -128,6 +128,6 @@ pub async fn disclose(
     };
     // In the log before it is shown.
     let logged = desk.vault.writer.run(move |store| store.ledger.append(said)).await;
-    let logged = logged.map_err(|error| format!("nothing is shown, because the log can't say so: {error:?}"))?;
+    let logged = logged.map_err(|error| format!("nothing is shown, because the log can't say so: {error}"))?;
     Ok(Response::Audit(audit::Response::Disclosed { event, key, salt, value, commitment, logged }))
 }

@@ -53,12 +53,12 @@ pub async fn perform(vault: &Vault, question: Question, parts: &Channel<Response
         });
     }
     let (recipients, passed_us) = (question.recipients, vault.authority.borrow().clock.passed_us());
-    let found = vault.writer.run(move |store| {
+    let found = vault.writer.look(move |store| {
         let one =
             |to| Ok(store.suppressions.covers(&id, &to, passed_us)?.map(|reason| Step::suppressed(&to, reason.word())));
         recipients.into_iter().map(one).collect::<rusqlite::Result<Vec<_>>>()
     });
-    steps.extend(found.await.map_err(|error| format!("the store can't be read: {error:?}"))?.into_iter().flatten());
+    steps.extend(found.await.map_err(|error| format!("the store can't be read: {error}"))?.into_iter().flatten());
     let demanded = sender.credential.policy.turnstile.as_ref();
     let is_asked = vault.authority.borrow().slice.turnstile;
     steps.extend(demanded.map(|demanded| Step::proof(demanded, is_asked)));

@@ -37,15 +37,20 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
         }
         Command::View { .. } | Command::Show { .. } | Command::Tally { .. } => {
             let own = actor.to_owned();
-            let answers = desk.vault.writer.run(move |store| look(store, &command, &own, now_us())).await;
-            for part in answers.map_err(|error| format!("the queue can't be read: {error:?}"))? {
+            let leaves_a_trace = command.leaves_a_trace();
+            let work = move |store: &mut Store<'_>| look(store, &command, &own, now_us());
+            let answers = match leaves_a_trace {
+                true => desk.vault.writer.run(work).await,
+                false => desk.vault.writer.look(work).await,
+            };
+            for part in answers.map_err(|error| format!("the queue can't be read: {error}"))? {
                 say(parts, part).await?;
             }
             Ok(Response::Done)
         }
         Command::List { after } => {
-            let open = desk.vault.writer.run(move |store| store.hold.open(after, LISTED)).await;
-            let open = open.map_err(|error| format!("the store can't be read: {error:?}"))?;
+            let open = desk.vault.writer.look(move |store| store.hold.open(after, LISTED)).await;
+            let open = open.map_err(|error| format!("the store can't be read: {error}"))?;
             let is_full = u32::try_from(open.len()).is_ok_and(|length| length == LISTED);
             let next = open.last().map(|last| last.row).filter(|_| is_full);
             let messages = open.into_iter().map(|open| open.message).collect();
@@ -66,8 +71,8 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             say(parts, queue::Response::Reconciled(done.reconciled)).await
         }
         Command::Left => {
-            let held = desk.vault.writer.run(|store| store.hold.held()).await;
-            let (messages, recipients) = held.map_err(|error| format!("the store can't be read: {error:?}"))?;
+            let held = desk.vault.writer.look(|store| store.hold.held()).await;
+            let (messages, recipients) = held.map_err(|error| format!("the store can't be read: {error}"))?;
             let left = Counts { messages, recipients, under_way: 0 };
             say(parts, queue::Response::Reconciled(Reconciled { left, ..Reconciled::default() })).await
         }

@@ -126,14 +126,19 @@ async fn list(
         None => event,
     });
     let after = after.map(|Place { tag, scope }| (tag, scope));
-    let found = vault.writer.run(move |store| {
-        store.record(looked.into_iter().collect())?;
+    let leaves_a_trace = looked.is_some();
+    let work = move |store: &mut Store<'_>| {
+        looked.map_or(Ok(()), |event| store.record(vec![event]))?;
         match address {
             Some(address) => Ok((store.suppressions.of(&address)?, true)),
             None => store.suppressions.list(after.as_ref(), LISTED).map(|all| (all, false)),
         }
-    });
-    let (all, is_whole) = found.await.map_err(|error| format!("the store can't be read: {error:?}"))?;
+    };
+    let found = match leaves_a_trace {
+        true => vault.writer.run(work).await,
+        false => vault.writer.look(work).await,
+    };
+    let (all, is_whole) = found.map_err(|error| format!("the store can't be read: {error}"))?;
     let is_full = u32::try_from(all.len()).is_ok_and(|length| length == LISTED);
     let next = all.last().map(|(place, _)| place.clone()).filter(|_| is_full && !is_whole);
     for (_, one) in all.into_iter().filter(|(_, one)| scope.is_none() || one.scope == scope) {

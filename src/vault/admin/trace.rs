@@ -56,7 +56,7 @@ async fn begin(vault: &Vault, filter: &Filter, actor: &str, responses: &Sender<A
     let place = vault.traces.place()?;
     let event = event(Name::TraceBegin, filter, actor, None);
     let written = vault.writer.run(move |store| store.record(vec![event])).await;
-    written.map_err(|error| format!("the event of it could not be written: {error:?}"))?;
+    written.map_err(|error| format!("the event of it could not be written: {error}"))?;
     place.begin(filter.clone(), devices, responses.clone());
     Ok(place)
 }

@@ -129,7 +129,7 @@ impl Tally {
         let result = match decided {
             Ok(_) => ok,
             Err(Denial::Invalid) => failed,
-            Err(Denial::Busy) => busy,
+            Err(Denial::Busy | Denial::Away) => busy,
             Err(Denial::Wait(_)) => locked,
         };
         self.add(Metric::AuthAttempts, [spoken(protocol), result], 1);

@@ -9,7 +9,7 @@ use super::event::{Event as Told, Kind};
 use crate::config::slice::CountBounces;
 use crate::ipc::happening;
 use crate::mail::address::Address;
-use crate::mail::outcome::Said;
+use crate::mail::outcome::{MAX_TEXT, Said};
 use crate::policy::feedback;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -108,6 +108,11 @@ fn of_one(store: &mut Store<'_>, from: &From, told: &Told, sent: &Sent, among: u
     let (is_failure, mut said) = (told.kind.is_failure() && !is_late, told.said());
     // Of several it may be any.
     said.of_recipient = among == 1;
+    if among > 1 {
+        let unsure = format!(" (the provider does not say of which of {among} recipients)");
+        said.text.truncate(said.text.floor_char_boundary(MAX_TEXT.saturating_sub(unsure.len())));
+        said.text.push_str(&unsure);
+    }
     let state = if is_failure { State::Failed } else { State::Delivered };
     let owed = is_failure && owes(&leased, sent.number, state, &said);
     let verdict = if is_failure { Verdict::Refused } else { Verdict::Other };

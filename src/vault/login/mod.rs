@@ -215,14 +215,17 @@ async fn succeed(vault: &Vault, login: &Login, credential: &Credential, by: Opti
 
 /// It is no login. What nobody looked at has not failed.
 async fn fail(vault: &Vault, login: &Login, attempt: &Attempt, owner: Option<&Credential>, reason: Reason) -> Denial {
-    let is_unseen = matches!(reason, Reason::Busy | Reason::ProviderAway);
-    if is_unseen {
-        guard::take_back(vault, attempt);
-    } else {
-        guard::fail(vault, attempt).await;
+    let denial = match reason {
+        Reason::Busy => Denial::Busy,
+        Reason::ProviderAway => Denial::Away,
+        _ => Denial::Invalid,
+    };
+    match denial {
+        Denial::Invalid => guard::fail(vault, attempt).await,
+        _ => guard::take_back(vault, attempt),
     }
     tell_failure(vault, login, owner, reason).await;
-    if is_unseen { Denial::Busy } else { Denial::Invalid }
+    denial
 }
 
 async fn tell_failure(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) {

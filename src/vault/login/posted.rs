@@ -89,7 +89,7 @@ pub async fn welcome(vault: &Vault, poster: &Poster, attempt: Option<Attempt>) {
 const fn verdict(denial: Denial) -> Verdict {
     match denial {
         Denial::Invalid => Verdict::Unsigned,
-        Denial::Busy => Verdict::Busy,
+        Denial::Busy | Denial::Away => Verdict::Busy,
         Denial::Wait(seconds) => Verdict::Wait(seconds),
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use rusqlite::Result as Sql;
 use sha2::{Digest, Sha256};
 
-use super::AGAIN_US;
+use super::{AGAIN_US, before};
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::mail::address::Address;
@@ -33,10 +33,6 @@ const MAX: usize = 100_000;
 /// its release, which may be as far away.
 const AHEAD_US: u64 = 86_400_000_000;
 const LONGEST_US: u64 = 2 * MOST_TTL * 1_000_000 + AHEAD_US;
-
-const OPEN: &str = "it is in this queue already";
-const ENDED: &str =
-    "it was in this queue, and somebody whom the file has waiting was delivered to here, or given up as failed";
 
 /// What has come of a message so far.
 pub struct Incoming {
@@ -253,16 +249,21 @@ impl Arrived {
 /// Takes it in, with the lane of each recipient. Otherwise the reason why not.
 pub fn keep(
     store: &mut Store<'_>,
-    arrived: Arrived,
+    mut arrived: Arrived,
     lane: &dyn Fn(&Address) -> String,
     keeping: &Keeping,
 ) -> Sql<Result<Kept, &'static str>> {
     let message = arrived.envelope.message;
-    if let Some(obstacle) = obstacle(store, &arrived)? {
-        return Ok(Err(obstacle));
+    let doubted = match before::look(store, message, arrived.waiting())? {
+        Ok(doubted) => doubted,
+        Err(obstacle) => return Ok(Err(obstacle)),
+    };
+    // Whatever the file says of them: it may be older than the attempt.
+    for one in arrived.recipients.iter_mut().filter(|one| doubted.contains(&one.addressee.address.to_string())) {
+        one.unknown = true;
     }
     store.transfer.forget(message)?;
-    let doubtful = arrived.recipients.iter().any(Recipient::is_doubtful);
+    let doubtful = !doubted.is_empty() || arrived.recipients.iter().any(Recipient::is_doubtful);
     let held = arrived.recipients.iter().any(|one| one.standing == Standing::Held);
     let released = keeping.release && !keeping.is_over && !doubtful && !held;
     let events = events(&arrived, keeping, released);
@@ -305,7 +306,7 @@ pub fn keep(
         label: None,
     };
     store.accept(&accepted, first.unwrap_or_default())?;
-    let Some(open) = store.hold.find(message)? else { return Ok(Err(OPEN)) };
+    let Some(open) = store.hold.find(message)? else { return Ok(Err(before::OPEN)) };
     // Nobody is told of a delay who would not be, had it come in here, whatever the archive says.
     let hears = accepted.sender.is_some() && !accepted.is_report && accepted.reports == Reports::Mail;
     for (number, mut recipient) in (0..).zip(recipients) {
@@ -323,24 +324,6 @@ pub fn keep(
         (false, false) => store.hold.hold(open.row).map(drop)?,
     }
     Ok(Ok(Kept { released }))
-}
-
-/// Nobody gets a message twice because it came back: it must not be here, and whom the file has waiting has not ended here
-/// save by order.
-fn obstacle(store: &mut Store<'_>, arrived: &Arrived) -> Sql<Option<&'static str>> {
-    let message = arrived.envelope.message;
-    if store.hold.find(message)?.is_some() {
-        return Ok(Some(OPEN));
-    }
-    let before = store.transfer.was(message)?;
-    if before.is_empty() {
-        return Ok(None);
-    }
-    let can_wait = |address: &Address| {
-        let address = address.to_string();
-        before.iter().any(|(own, by_order)| *own == address && *by_order)
-    };
-    Ok((!arrived.waiting().all(can_wait)).then_some(ENDED))
 }
 
 /// The event of it, and further ones for recipients beyond what one leaf may hold.

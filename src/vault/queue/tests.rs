@@ -22,6 +22,7 @@ use crate::vault::offline::Stopped;
 use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, Settled, State, Verdict};
 
+mod back;
 mod cost;
 mod ended;
 mod holdings;

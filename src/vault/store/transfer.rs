@@ -23,6 +23,21 @@ pub struct Whole {
     pub lock: Lock,
 }
 
+/// What a recipient of a message that is done came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    Delivered,
+    Failed,
+    /// Given up by order. `doubt`: an attempt may have delivered it before that.
+    Dropped {
+        doubt: bool,
+    },
+    /// Given up because it is in an archive.
+    Exported {
+        doubt: bool,
+    },
+}
+
 pub struct Transfer<'c> {
     find: Statement<'c>,
     recipients: Statement<'c>,
@@ -73,10 +88,9 @@ impl<'c> Transfer<'c> {
             ],
             leaving: sql("SELECT DISTINCT msg FROM spool_leaving")?,
             is_leaving: sql("SELECT EXISTS(SELECT 1 FROM spool_leaving WHERE msg = ?)")?,
-            // Given up by order is not its end elsewhere, unless it may have been delivered.
+            // An upstream that says such a word is known by its answer.
             was: sql(
-                "SELECT rcpt, state = 3 AND (said IS 'dropped' OR said IS 'exported') AND code IS NULL AND enhanced IS NULL AND host IS NULL \
-                        AND unknown = 0 AND doubt = 0 \
+                "SELECT rcpt, state, iif(code IS NULL AND enhanced IS NULL AND host IS NULL, said, NULL), unknown OR doubt \
                  FROM spool_msg JOIN spool_rcpt ON msg = id WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n",
             )?,
             forget: sql("DELETE FROM spool_msg WHERE msg_id = ? AND done_us IS NOT NULL")?,
@@ -143,9 +157,19 @@ impl<'c> Transfer<'c> {
         self.leaving.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// The recipients of a message that is done here, and whether each was given up by order. Nobody, when it isn't known.
-    pub fn was(&mut self, message: MessageId) -> Result<Vec<(String, bool)>> {
-        self.was.query_map([message.uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    /// The recipients of a message that is done here, and what each came to. Nobody, when it isn't known.
+    pub fn was(&mut self, message: MessageId) -> Result<Vec<(String, Was)>> {
+        let was = |row: &Row<'_>| -> Result<(String, Was)> {
+            let (said, doubt) = (row.get::<_, Option<String>>(2)?, row.get(3)?);
+            let was = match (row.get::<_, i64>(1)?, said.as_deref()) {
+                (2, _) => Was::Delivered,
+                (3, Some("exported")) => Was::Exported { doubt },
+                (3, Some("dropped")) => Was::Dropped { doubt },
+                _ => Was::Failed,
+            };
+            Ok((row.get(0)?, was))
+        };
+        self.was.query_map([message.uuid().as_bytes()], was)?.collect()
     }
 
     /// Forgets a message that is done.

@@ -6,6 +6,7 @@
 mod answer;
 mod copy;
 mod log;
+mod look;
 mod shared;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ enum Job {
         work: Work,
         octets: usize,
     },
+    /// One that only reads.
+    Look(Work),
     Events(Vec<Event>),
     Masks(Masks),
     Webhooks(Vec<Webhook>),
@@ -260,13 +263,14 @@ impl Group<'_> {
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
         let (mut next, mut weight, mut count, mut masks) = (Some(first), 0, 0, None);
-        let mut copy = None;
+        let (mut copy, mut looks) = (None, Vec::new());
         while let Some(job) = next {
             match job {
                 Job::Work { work, octets } => {
                     weight += octets;
                     works.push(work);
                 }
+                Job::Look(work) => looks.push(work),
                 Job::Events(more) => events.extend(more),
                 // What came before it is written as it was to be seen then.
                 Job::Masks(new) => masks = Some(new),
@@ -279,7 +283,7 @@ impl Group<'_> {
             let goes_on = count < GROUP && weight < GROUP_OCTETS && masks.is_none() && copy.is_none();
             next = if goes_on { queue.try_recv().ok() } else { None };
         }
-        let done = self.write(works, events, ticked);
+        let done = self.write(works, events, ticked).and_then(|()| self.look(looks));
         if let Some(masks) = masks {
             self.store.ledger.masks = masks;
         }

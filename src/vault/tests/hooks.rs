@@ -266,6 +266,9 @@ fn who_went_in_bcc_may_be_whom_it_is_about_and_what_was_delivered_no_answering_m
     vault.drain();
     assert_eq!(bench.count(STATES), 3323);
     assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 3 AND doubt = 1"), 3, "none is sure");
+    let unsure =
+        "SELECT count(*) FROM spool_rcpt WHERE said LIKE '% (the provider does not say of which of 2 recipients)'";
+    assert_eq!(bench.count(unsure), 2);
     assert_eq!(bench.count("SELECT count(*) FROM suppression"), 0);
 }
 

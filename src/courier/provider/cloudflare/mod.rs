@@ -9,6 +9,7 @@
 //! | 10000 | route failed: no such account |
 //! | 10004 | route failed, for as long as it says |
 //! | 10002, 10100 | the message is put off |
+//! | success with errors beside it, or none and somebody who has it; somebody who has it and bounced | Unknown |
 //! | any other | by the status; 502, 504, 520 and 524 come from what stands in front of it, when it may have had the message: Unknown |
 //!
 //! It has no idempotency key: what was sent and not answered stays unknown.
@@ -25,7 +26,7 @@ use super::{Letter, everybody, fields, headers, is_same};
 use crate::config::slice::Endpoint;
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
-use crate::mail::outcome::{Outcome, Said};
+use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 use crate::secret::Secret;
 
 /// Octets of a message, attachments included.
@@ -85,6 +86,17 @@ struct Fates {
     permanent_bounces: Vec<Value>,
     #[serde(default)]
     queued: Vec<Value>,
+}
+
+impl Answer {
+    /// It says that it worked, and that it did not.
+    fn contradicts_itself(&self) -> bool {
+        let has_somebody = |fates: &Fates| !fates.delivered.is_empty() || !fates.queued.is_empty();
+        match self.success {
+            true => !self.errors.is_empty(),
+            false => self.result.as_ref().is_some_and(has_somebody),
+        }
+    }
 }
 
 impl Cloudflare {
@@ -156,6 +168,7 @@ impl Cloudflare {
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
         let answer = serde_json::from_slice::<Answer>(&reply.body).ok().filter(|_| reply.whole);
         match (reply.status, answer) {
+            (_, Some(answer)) if answer.contradicts_itself() => unknown(reply, letter),
             (200..=299, Some(Answer { success: true, result, .. })) => {
                 Judgement::Settled(fates(&result.unwrap_or_default(), letter))
             }
@@ -225,6 +238,12 @@ fn fates(fates: &Fates, letter: &Letter<'_>) -> Vec<(u32, Outcome)> {
     let has = |list: &[Value], address: &Address| list.iter().any(|value| names(value, address));
     let names_nobody = [&fates.delivered, &fates.permanent_bounces, &fates.queued].iter().all(|list| list.is_empty());
     let fate = |address: &Address| match () {
+        () if has(&fates.permanent_bounces, address)
+            && (has(&fates.delivered, address) || has(&fates.queued, address)) =>
+        {
+            let text = format!("{UNANSWERED}: it is said to have bounced for good, and not to have");
+            Outcome::Unknown(said("4.4.2", &text))
+        }
         () if has(&fates.permanent_bounces, address) => Outcome::Failed(said("5.0.0", "it bounced for good")),
         () if has(&fates.delivered, address) => Outcome::Delivered(said("2.0.0", "delivered")),
         () if has(&fates.queued, address) => Outcome::Delivered(said("2.0.0", "queued")),

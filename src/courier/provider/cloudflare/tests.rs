@@ -78,6 +78,28 @@ fn rule_u16_each_recipient_has_the_fate_that_it_is_named_by() {
     assert_eq!(outcomes(&["a@x.org"], "null"), [(1, "delivered")]);
 }
 
+#[test]
+fn an_answer_that_says_two_things_leaves_it_unknown() {
+    let (sender, recipients) = (Some(to("a@example.net")), [(1, to("a@x.org")), (2, to("b@x.org"))]);
+    let letter = Letter { message: MessageId::now(), sender: &sender, recipients: &recipients, content: b"" };
+    let both = "[{\"code\":10001,\"message\":\"no\"}]";
+    for (success, errors, result, expected) in [
+        (true, both, "{\"delivered\":[\"a@x.org\",\"b@x.org\"]}", [true, true]),
+        (true, both, "null", [true, true]),
+        (false, both, "{\"queued\":[\"a@x.org\"]}", [true, true]),
+        (true, "[]", "{\"delivered\":[\"a@x.org\"],\"permanent_bounces\":[\"A@x.org\",\"b@x.org\"]}", [true, false]),
+        (true, "[]", "{\"queued\":[\"a@x.org\",\"b@x.org\"],\"permanent_bounces\":[\"b@x.org\"]}", [false, true]),
+        (true, "[]", "{\"delivered\":[\"a@x.org\"],\"queued\":[\"a@x.org\",\"b@x.org\"]}", [false, false]),
+        (false, both, "{\"delivered\":[],\"queued\":[]}", [false, false]),
+    ] {
+        let body = format!("{{\"success\":{success},\"errors\":{errors},\"result\":{result}}}").into_bytes();
+        let reply = Reply { status: 200, body, whole: true, ..Reply::default() };
+        let Judgement::Settled(outcomes) = Cloudflare::judge(&reply, &letter) else { panic!("{result}") };
+        let unknown: Vec<bool> = outcomes.iter().map(|(_, outcome)| matches!(outcome, Outcome::Unknown(_))).collect();
+        assert_eq!(unknown, expected, "{success} {errors} {result}");
+    }
+}
+
 /// What `send` is asked for these recipients, or the reason why it isn't.
 fn fields(on_unsupported: OnUnsupported, recipients: &[&str], content: &str) -> Result<Value, String> {
     let recipients: Vec<_> = (1..).zip(recipients.iter().map(|text| to(text))).collect();

@@ -42,6 +42,7 @@ fn constants() -> Vec<(Reply, &'static str)> {
         (LOST_AFTER_DOT, "451 4.3.0"),
         (NO_TLS_NOW, "454 4.7.0"),
         (CHECKS_BUSY, "454 4.7.0"),
+        (PROVIDER_AWAY, "454 4.7.0"),
         (LINE_TOO_LONG, "500 5.5.2"),
         (RESPONSE_TOO_LONG, "500 5.5.6"),
         (ONLY_LMTP, "500 5.5.1"),
@@ -141,7 +142,7 @@ fn all() -> Vec<(Reply, &'static str)> {
     let faults = faults().into_iter().map(|(fault, said)| (fault.into(), said));
     let denials = every::<Denial>().into_iter().map(|denial| match denial {
         Denial::Invalid => (denial.into(), "535 5.7.8"),
-        Denial::Busy | Denial::Wait(_) => (denial.into(), "454 4.7.0"),
+        Denial::Busy | Denial::Away | Denial::Wait(_) => (denial.into(), "454 4.7.0"),
     });
     constants().into_iter().chain(refusals).chain(flaws).chain(faults).chain(denials).collect()
 }

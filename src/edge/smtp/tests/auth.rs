@@ -194,6 +194,7 @@ async fn rule_a9_every_failed_login_reads_the_same() {
     }
     for (denial, expected) in [
         (Denial::Busy, "454 4.7.0 too many logins at once, try again later"),
+        (Denial::Away, "454 4.7.0 the provider that knows this login can't be asked now, try again later"),
         (Denial::Wait(9), "454 4.7.0 too many failed logins, try again in 9 seconds"),
     ] {
         let room = Room::with(Ways { denial: Some(denial), ..Ways::default() }, |desk| desk.plain_login = true);

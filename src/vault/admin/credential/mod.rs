@@ -152,11 +152,11 @@ fn heard(vault: &Vault, command: &Command) -> Result<(), String> {
 
 async fn entries(vault: &Vault) -> Result<Vec<Entry>, String> {
     let declared = vault.authority.borrow().slice.credentials.clone();
-    let listed = vault.writer.run(move |store| {
+    let listed = vault.writer.look(move |store| {
         let stored = store.credentials.all()?;
         list::entries(store, &declared, &stored, now_us())
     });
-    listed.await.map_err(|error| format!("the store can't be read: {error:?}"))
+    listed.await.map_err(|error| format!("the store can't be read: {error}"))
 }
 
 async fn test(vault: &Vault, trial: &Trial) -> Result<Verdict, String> {

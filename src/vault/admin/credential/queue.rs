@@ -25,8 +25,8 @@ pub async fn settle(vault: &Vault, id: &str, queue: Queue, actor: &str) -> Resul
         let (mut counts, mut next) = (Counts::default(), Some(0));
         while let Some(after) = next {
             let id = id.to_owned();
-            let counted = vault.writer.run(move |store| waiting(store, &id, after)).await;
-            let (found, rest) = counted.map_err(|error| format!("the queue can't be counted: {error:?}"))?;
+            let counted = vault.writer.look(move |store| waiting(store, &id, after)).await;
+            let (found, rest) = counted.map_err(|error| format!("the queue can't be counted: {error}"))?;
             counts.messages += found;
             next = rest;
         }

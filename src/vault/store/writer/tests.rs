@@ -158,16 +158,18 @@ fn a_full_disk_keeps_nothing_of_a_group_but_the_events_for_later() {
     let (writer, thread) = Writer::start_with(database, watch(&home), no_failure).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let mut event = heartbeat();
-        event.data = Some("x".repeat(60 * 1024));
+        let big = || Event { data: Some("x".repeat(60 * 1024)), ..heartbeat() };
+        let event = big();
         let refused = writer.run(move |store| store.ledger.append(event)).await;
         assert_eq!(refused, Err(NotStored::Full));
         // Behind the event that says so, for which the ballast was thrown off.
         assert_eq!(writer.run(|store| store.ledger.append(heartbeat())).await, Ok(1));
-        let mut event = heartbeat();
-        event.data = Some("x".repeat(60 * 1024));
-        writer.record(vec![event]).await;
+        writer.record(vec![big()]).await;
         assert_eq!(writer.run(|store| Ok(store.ledger.size())).await, Err(NotStored::Full));
+        // Who only looks needs none, and what is owed is owed still.
+        assert_eq!(writer.look(|store| Ok(store.ledger.size())).await, Ok(2));
+        let written = writer.look(move |store| store.ledger.append(big()).map(drop)).await;
+        assert_eq!(written, Err(NotStored::Full), "it was no look");
         assert!(writer.is_short() && !home.path().join("db/ballast").exists());
     });
     drop(writer);

@@ -42,7 +42,7 @@ fn a_key_is_what_its_provider_says_and_its_mail_goes_with_it_and_no_other() {
         let mut courier = vault.courier().await;
         let mut edge = open(&bench, &mut vault, 1).await;
         for (verified, expected) in
-            [(Verified::Refused, Denial::Invalid), (Verified::Unknown("away".into()), Denial::Busy)]
+            [(Verified::Refused, Denial::Invalid), (Verified::Unknown("away".into()), Denial::Away)]
         {
             show(&edge, KEY).await;
             let (job, key) = asked(&mut courier).await;
@@ -97,7 +97,7 @@ fn without_its_courier_a_login_is_put_off_and_a_key_goes_to_no_other_upstream() 
         let mut edge = open(&bench, &mut vault, 1).await;
         show(&edge, KEY).await;
         let answer = edge.answer().await;
-        assert!(matches!(answer, Answer::Denied { denial: Denial::Busy, .. }), "{answer:?}");
+        assert!(matches!(answer, Answer::Denied { denial: Denial::Away, .. }), "{answer:?}");
         // Whatever the configuration said of its routes: its mail is for that upstream alone.
         let mut other = vault.courier_of("elsewhere").await;
         show(&edge, KEY).await;
