@@ -170,11 +170,11 @@ pub fn main() -> ExitCode {
 /// terminal must not act on.
 fn tell(error: &clap::Error) {
     let text = error.render().to_string();
-    let shown: Vec<String> = text.lines().map(visible).collect();
-    if error.use_stderr() && text.lines().ne(shown.iter()) {
-        return eprintln!("{}", shown.join("\n"));
+    let shown = by_line(&text);
+    match error.use_stderr() && shown != text.trim_end_matches('\n') {
+        true => eprintln!("{shown}"),
+        false => drop(error.print()),
     }
-    let _ = error.print();
 }
 
 /// Where that is told which somebody took for a command of ours.
@@ -263,6 +263,11 @@ fn fail(reason: &str) -> ExitCode {
 
 /// The line that a failure ends with.
 fn last_words(reason: &str) -> String {
-    let lines: Vec<String> = reason.lines().map(visible).collect();
-    format!("gatepost: {}", lines.join("\n"))
+    format!("gatepost: {}", by_line(reason))
+}
+
+/// A text of several lines as a terminal may have it.
+fn by_line(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    lines.join("\n")
 }

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use super::hearing::Talk;
 use super::launched::Launcher;
-use super::post::Post;
+use super::post::{Post, TITLE};
 use super::syslog::Syslog;
 use super::tap::Tap;
 use crate::ipc::bytes::Octets;
@@ -97,7 +97,7 @@ impl Child {
             }
             _ => Process::Own(
                 Command::new(program::itself()?)
-                    .arg0(format!("gatepost: {post}"))
+                    .arg0(format!("{TITLE}{post}"))
                     .args(["role", post.role.name()])
                     // The sealer's lines go to syslog as they are, where its heads are looked for: always text.
                     .args(crate::log::words().filter(|_| post.role != Role::Sealer))

@@ -13,6 +13,7 @@ use nix::sys::time::TimeVal;
 
 use super::child::packet_pair;
 use super::launcher::LAUNCHER;
+use super::post::TITLE;
 use crate::ipc::launching::{Ask, ParentEnd, Word};
 use crate::ipc::packet::Arrival;
 use crate::role::Instance;
@@ -42,7 +43,7 @@ impl Launcher {
         let mut command = Command::new(&path);
         // Elsewhere the program finds its own path by this word.
         if path.starts_with(Path::new("/proc")) {
-            command.arg0(format!("gatepost: {LAUNCHER}"));
+            command.arg0(format!("{TITLE}{LAUNCHER}"));
         }
         let process = command
             .args(["role", LAUNCHER])

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::post::Post;
+use super::post::{Post, TITLE};
 use crate::ipc::launching::{Ask, LauncherEnd, Word};
 use crate::ipc::packet::Arrival;
 use crate::role::{Instance, Role};
@@ -90,7 +90,7 @@ fn heed(
 /// As the parent starts all others: its control channel, its log, and nothing else.
 fn start(upstream: &str, control: OwnedFd, log: OwnedFd) -> io::Result<Child> {
     Command::new(program::itself()?)
-        .arg0(format!("gatepost: {}", Post::new(Role::Mailer, upstream)))
+        .arg0(format!("{TITLE}{}", Post::new(Role::Mailer, upstream)))
         .args(["role", Role::Mailer.name()])
         .args(crate::log::words())
         .env_clear()

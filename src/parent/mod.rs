@@ -62,6 +62,7 @@ const PROPERTY: usize = 200;
 
 pub use offline::become_vault;
 pub use outfit::posts;
+pub use post::{TITLE, family};
 pub use restore::{Owners, owners};
 pub use state::{CONTROL_SOCKET, SEAL};
 

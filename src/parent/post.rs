@@ -2,7 +2,18 @@
 
 use std::fmt;
 
+use super::launcher::LAUNCHER;
 use crate::role::Role;
+use crate::sys::running::{self, Process};
+
+/// What each process below the parent is called, before its post.
+pub const TITLE: &str = "gatepost: ";
+
+/// The parent of a running service and those below it, also the mailers, which its launcher starts. None where the system shows no
+/// such thing, or it is gone.
+pub fn family(parent: i32) -> Option<(Process, Vec<Process>)> {
+    running::family(parent, &format!("{TITLE}{LAUNCHER}"))
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Post {

@@ -3,15 +3,13 @@
 use super::Look;
 use super::finding::Sheet;
 use super::service::Service;
-use crate::parent;
 use crate::parent::launcher::LAUNCHER;
+use crate::parent::{self, TITLE};
 use crate::role::Role;
 use crate::sandbox::fallback_identity;
 use crate::sandbox::policy::LAUNCHER_KEEPS;
 use crate::sys::running::Process;
 
-/// What the parent starts its children as.
-pub const TITLE: &str = "gatepost: ";
 const IDS: [&str; 5] =
     ["sandbox.roles", "sandbox.users", "sandbox.privileges", "sandbox.seccomp", "sandbox.capabilities"];
 const RESTART: &str = "stop it, find out what started it so, and start it anew; its log names what this kernel lacks";

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::finding::Sheet;
-use super::sandbox::TITLE;
 use crate::cli::control::{self, Undone};
 use crate::config::plan::Plan;
 use crate::ipc::admin::credential::{Command, KeyEntry, Response};
 use crate::ipc::admin::load::Obstacle;
 use crate::ipc::admin::{Command as Any, Response as Answer};
-use crate::parent::launcher::LAUNCHER;
+use crate::parent::family;
 use crate::policy::Policy;
-use crate::sys::running::{Process, family};
+use crate::sys::running::Process;
 
 /// How long it may be silent: its vault gives its store 5 seconds to answer. Whoever is silent then is asked nothing more.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -34,7 +33,6 @@ pub enum Service {
 
 impl Service {
     pub fn find(plan: &Plan) -> Self {
-        let family = |pid: i32| family(pid, &format!("{TITLE}{LAUNCHER}"));
         match control::listener(&plan.runtime_directory) {
             Ok(Some(pid)) => match hangs(&plan.runtime_directory) {
                 None => Self::Runs(pid.and_then(family)),

@@ -17,14 +17,11 @@ use crate::ipc::admin::alert::Command as Alerts;
 use crate::ipc::admin::overview::Overview;
 use crate::ipc::admin::route::{Command as Routes, Response as Routed, State};
 use crate::ipc::admin::{Command, Response};
-use crate::parent;
-use crate::sys::running;
+use crate::parent::{self, TITLE};
 use crate::vault::audit::archive::Archive;
 
 /// A vault that is ready says these at once; a balancer that checks by this command has no time for one that is not.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What the parent starts its children as.
-const TITLE: &str = "gatepost: ";
 /// As `gatepost check`: a whole bundle is a quarter of it.
 const LONGEST: u64 = 1 << 20;
 
@@ -183,8 +180,7 @@ fn told_object(alerts: &Result<Known, String>) -> Value {
 
 /// None where the system doesn't show its processes.
 fn roles(plan: &Plan, runtime: &Path) -> Option<(usize, Vec<String>)> {
-    let launcher = format!("{TITLE}{}", parent::launcher::LAUNCHER);
-    let (_, children) = running::family(control::listener(runtime).ok()??.as_ref().copied()?, &launcher)?;
+    let (_, children) = parent::family(control::listener(runtime).ok()??.as_ref().copied()?)?;
     let is_there = |post: &String| children.iter().any(|child| child.title.strip_prefix(TITLE) == Some(post));
     let missing = parent::posts(plan).iter().map(ToString::to_string).filter(|post| !is_there(post)).collect();
     Some((children.len() + 1, missing))

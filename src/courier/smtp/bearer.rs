@@ -139,20 +139,10 @@ impl Bearer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::slice::{Grant, Oauth2Slice};
+    use crate::config::slice::Grant;
 
     fn bearer(username: &str, mechanism: slice::Bearer) -> Bearer {
-        let slice = Oauth2Slice {
-            bearer: mechanism,
-            grant: Grant::ClientCredentials,
-            host: "tokens.test".into(),
-            port: 443,
-            tls: true,
-            path: "/".into(),
-            client_id: "gate".into(),
-            client_secret: false,
-            scope: None,
-        };
+        let slice = tokens::endpoint(mechanism, Grant::ClientCredentials);
         let settings = tokens::Settings { slice, connector: None, client_secret: None, refresh_token: None };
         Bearer::new(username.into(), mechanism, Tokens::new(settings))
     }

@@ -288,6 +288,22 @@ fn hidden(secrets: Secrets, secret: &Secret<String>) -> Secrets {
     secrets.and(secret.expose()).and(&form::value(secret.expose()))
 }
 
+/// An endpoint for tests, which nobody asks.
+#[cfg(test)]
+pub fn endpoint(bearer: crate::config::slice::Bearer, grant: Grant) -> Oauth2Slice {
+    Oauth2Slice {
+        bearer,
+        grant,
+        host: "tokens.test".into(),
+        port: 443,
+        tls: true,
+        path: "/".into(),
+        client_id: "gate".into(),
+        client_secret: false,
+        scope: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,17 +311,7 @@ mod tests {
 
     #[test]
     fn refresh_tokens_that_others_came_for_are_hidden_still_and_not_without_end() {
-        let slice = Oauth2Slice {
-            bearer: Bearer::Xoauth2,
-            grant: Grant::RefreshToken,
-            host: "tokens.test".into(),
-            port: 443,
-            tls: true,
-            path: "/".into(),
-            client_id: "gate".into(),
-            client_secret: false,
-            scope: None,
-        };
+        let slice = endpoint(Bearer::Xoauth2, Grant::RefreshToken);
         let refresh_token = Some(Secret::new("of-the-file".to_owned()));
         let tokens = Tokens::new(Settings { slice, connector: None, client_secret: None, refresh_token });
         let mut held = Held { refresh_token: None, current: None, failed: None, is_told: true };

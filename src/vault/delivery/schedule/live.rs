@@ -182,6 +182,7 @@ impl Schedule {
 mod tests {
     use super::*;
     use crate::role::Generation;
+    use crate::vault::delivery::breaker::Fault;
     use crate::vault::store::spool::Leased;
 
     /// An upstream with so many places, and a queue that waits for them.
@@ -238,6 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn one_from_before_a_failure_keeps_no_sender_from_probing() {
+        let (mut live, now) = (schedule(4), Instant::now());
+        assert_eq!(places(&mut live, &["shop"]), [true]);
+        let later = now + live.failed("a", Fault::Route, "gone", now).unwrap();
+        live.lanes.clear();
+        let probe = |live: &mut Schedule| live.place("a", "till", later, 1).is_ok();
+        assert_eq!([probe(&mut live), probe(&mut live)], [true, false], "one at a time");
+    }
+
+    #[test]
     fn where_there_is_but_one_place_sender_and_queue_take_it_in_turns() {
         for window in [None, Some(1)] {
             let mut one = schedule(if window.is_some() { 4 } else { 1 });
@@ -280,7 +291,6 @@ mod tests {
     #[test]
     fn there_is_no_place_where_the_upstream_rests_is_paused_has_had_its_pace_or_is_not_there() {
         use crate::policy::limits::Pace;
-        use crate::vault::delivery::breaker::Fault;
         let now = Instant::now();
         let away = |mut schedule: Schedule| schedule.place("a", "shop", now, 1).err();
         assert_eq!(away(Schedule::new(Vec::new())), Some(NoPlace::Away));

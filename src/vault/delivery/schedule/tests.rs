@@ -266,7 +266,7 @@ fn rule_q2_an_upstream_that_failed_is_probed_although_one_from_before_is_still_o
     let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
     schedule.join("a", Instance(1), Generation(1), offers);
     schedule.room("a", Instance(1), 4);
-    // Three are on their way; two fail and come back, and the third waits for the answer to its dot.
+    // Four are on their way; three fail and come back, and the first waits for the answer to its dot.
     let plan = schedule.next(now, 1).unwrap();
     assert_eq!(plan.count, 4);
     let pause = schedule.failed("a", Fault::Route, "gone", now).unwrap();
