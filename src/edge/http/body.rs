@@ -7,11 +7,13 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
+use super::letter;
 use super::reply::{Code, Fault};
+use super::room::{Place, Room};
 use super::wall::Flaw;
+use crate::policy::Grant;
 
 /// The longest body: 10 MiB of attachments in base64, and both texts, escaped.
 pub const MAX_BODY: usize = 15 * 1024 * 1024;
@@ -20,56 +22,58 @@ pub const TOTAL: Duration = Duration::from_secs(60);
 /// Octets a second, once the grace is over: a client that sends slower holds memory for nothing.
 pub const RATE: usize = 1024;
 pub const GRACE: Duration = Duration::from_secs(10);
-/// KiB of all bodies being read or worked on at a time in this process. The work on one takes some four times its length.
-const BUDGET: usize = 64 * 1024;
-const KIB: usize = 1024;
-/// KiB that are taken at a time for a body of unknown length: more than a frame of it has.
-const STEP: usize = 64;
+/// Octets of all bodies being read or worked on at a time in this process. The work on one takes some four times its length.
+const BUDGET: usize = 64 * 1024 * 1024;
+/// Octets that a body takes at least, once some have come: few bodies have more.
+const FIRST: usize = 4 * 1024;
 /// Seconds until there may be room again.
 const ROOM_AGAIN: u32 = 2;
 
-static ROOM: Semaphore = Semaphore::const_new(BUDGET);
+/// Octets that each key may have in any case: more than most messages take, and little for all keys that are in use at a time.
+const FLOOR: usize = 64 * 1024;
+
+static ROOM: Room = Room::new(BUDGET, FLOOR);
 
 /// What a body is held to.
 pub struct Bounds {
     pub most: usize,
-    /// In KiB, of all such bodies.
-    pub budget: &'static Semaphore,
+    pub room: &'static Room,
     pub total: Duration,
-    /// The room for what is announced is kept from the beginning.
-    pub believes: bool,
-    /// KiB that are taken at a time, at least, as it comes.
-    pub step: usize,
 }
 
-const OF_CLIENTS: Bounds = Bounds { most: MAX_BODY, budget: &ROOM, total: TOTAL, believes: true, step: STEP };
+const OF_CLIENTS: Bounds = Bounds { most: MAX_BODY, room: &ROOM, total: TOTAL };
+/// Whose key stands in a page: anybody may send with it, no attachments, and both texts fit twice over.
+const OF_VISITORS: Bounds = Bounds { most: 4 * letter::MAX_TEXT, room: &ROOM, total: TOTAL };
 
-/// The octets, and the room they take up until they are dropped.
+/// The octets, and the room they take up until that is dropped.
 pub struct Whole {
     pub octets: Vec<u8>,
-    _room: SemaphorePermit<'static>,
+    pub place: Place,
 }
 
-/// Reads the whole body. Only for clients that are known: what they hold is bounded, and strangers hold nothing but what whoever
-/// reads for them bounds by itself.
-pub async fn read(headers: &HeaderMap, body: Incoming) -> Result<Whole, Fault> {
-    read_within(headers, body, &OF_CLIENTS).await
+/// Reads the whole body of a client that is known, in the room of its key.
+pub async fn read(headers: &HeaderMap, body: Incoming, grant: &Grant) -> Result<Whole, Fault> {
+    let bounds = if grant.form.is_some() { &OF_VISITORS } else { &OF_CLIENTS };
+    read_within(headers, body, &grant.principal, bounds).await
 }
 
-/// The same, within other bounds.
-pub async fn read_within(headers: &HeaderMap, mut body: Incoming, bounds: &Bounds) -> Result<Whole, Fault> {
-    let announced = announced(headers, bounds.most)?.unwrap_or_default();
-    // Of strangers only what has come counts: a word of theirs that costs them nothing would take all the room.
-    let announced = if bounds.believes { announced } else { 0 };
-    let mut room = take(bounds.budget, announced.div_ceil(KIB))?;
-    let mut octets = Vec::with_capacity(announced);
+/// The same within other bounds. Only what has come counts: a length that is announced costs its client nothing.
+pub async fn read_within(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    holder: &str,
+    bounds: &Bounds,
+) -> Result<Whole, Fault> {
+    let last = announced(headers, bounds.most)?.unwrap_or(bounds.most);
+    let mut place = bounds.room.place(holder);
+    let mut octets = Vec::new();
     let start = Instant::now();
     loop {
         let earned = Duration::from_secs(u64::try_from(octets.len() / RATE).unwrap_or(u64::MAX));
         let until = start + bounds.total.min(GRACE.saturating_add(earned));
         match timeout_at(until, body.frame()).await {
             Err(_) => return Err(too_slow(bounds.total)),
-            Ok(None) => return Ok(Whole { octets, _room: room }),
+            Ok(None) => return Ok(Whole { octets, place }),
             Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
                 let data = frame.into_data().unwrap_or_default();
@@ -77,10 +81,12 @@ pub async fn read_within(headers: &HeaderMap, mut body: Incoming, bounds: &Bound
                 if length > bounds.most {
                     return Err(too_large(bounds.most));
                 }
-                // One in chunks has announced nothing and takes its room as it comes.
-                let lacking = length.div_ceil(KIB).saturating_sub(room.num_permits());
-                if lacking > 0 {
-                    room.merge(take(bounds.budget, lacking.max(bounds.step))?);
+                if length > octets.capacity() {
+                    let larger = larger(length, octets.capacity(), last);
+                    if !place.grow(larger) {
+                        return Err(no_room());
+                    }
+                    octets.reserve_exact(larger - octets.len());
                 }
                 octets.extend_from_slice(&data);
             }
@@ -88,11 +94,13 @@ pub async fn read_within(headers: &HeaderMap, mut body: Incoming, bounds: &Bound
     }
 }
 
-/// Room for so many KiB, or the word that there is none.
-fn take(budget: &Semaphore, kib: usize) -> Result<SemaphorePermit<'_>, Fault> {
-    budget
-        .try_acquire_many(u32::try_from(kib).unwrap_or(u32::MAX))
-        .map_err(|_| Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN))
+/// The memory for a body that has grown beyond what it had: twice that, and not more than it will need.
+fn larger(length: usize, had: usize, last: usize) -> usize {
+    had.saturating_mul(2).max(FIRST).min(last).max(length)
+}
+
+fn no_room() -> Fault {
+    Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN)
 }
 
 /// The length the client announces, refused before anything is read or set aside for it.
@@ -129,14 +137,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rule_w11_without_room_a_body_is_put_off_and_room_is_given_back() {
-        let budget = Semaphore::new(100);
-        let first = take(&budget, 60).unwrap();
-        let fault = take(&budget, 41).unwrap_err();
-        assert_eq!((fault.code, fault.retry_after), (Code::QueueFull, Some(ROOM_AGAIN)));
-        let _second = take(&budget, 40).unwrap();
-        assert!(take(&budget, 1).is_err());
-        drop(first);
-        assert_eq!(take(&budget, 60).unwrap().num_permits(), 60);
+    fn memory_grows_with_what_has_come_and_never_beyond_what_was_announced() {
+        let (mut had, mut steps) = (0, 0);
+        for length in 1..=200_000 {
+            if length > had {
+                (had, steps) = (larger(length, had, 150_001), steps + 1);
+                assert!(had <= (2 * length).max(FIRST), "{length}: {had}");
+            }
+        }
+        assert_eq!(larger(1, 0, MAX_BODY), FIRST);
+        assert_eq!(larger(100_000, 64 * 1024, 100_001), 100_001);
+        assert!(steps > 5);
     }
 }

@@ -9,13 +9,13 @@ use hyper::header::HeaderMap;
 use hyper::http::StatusCode;
 use hyper::http::request::Parts;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Session;
 use super::body::{self, Bounds};
 use super::login::{VAULT_AGAIN, away};
 use super::reply::{self, Code, Fault, Reply};
+use super::room::Room;
 use crate::config::slice::Serve;
 use crate::ipc::hook::{MOST_OCTETS, MOST_TEXT, Posted, Verdict};
 use crate::mail::id::MessageId;
@@ -26,11 +26,10 @@ const BELOW: &str = "/hooks/";
 /// The fields of ByteSend, and those of useSend, of which it is a fork: when it was signed, and the signature.
 const FIELDS: [(&str, &str); 2] =
     [("x-bytesend-timestamp", "x-bytesend-signature"), ("x-usesend-timestamp", "x-usesend-signature")];
-/// KiB of all bodies that are taken here at a time: whoever it is may post, so that they take nothing of what clients send in. A
+/// Octets of all bodies that are taken here at a time: whoever it is may post, so that they take nothing of what clients send in. A
 /// provider waits for ten seconds in all.
-static ROOM: Semaphore = Semaphore::const_new(4 * 1024);
-const BOUNDS: Bounds =
-    Bounds { most: MOST_OCTETS, budget: &ROOM, total: Duration::from_secs(10), believes: false, step: 1 };
+static ROOM: Room = Room::new(4 * 1024 * 1024, 0);
+const BOUNDS: Bounds = Bounds { most: MOST_OCTETS, room: &ROOM, total: Duration::from_secs(10) };
 
 #[derive(Serialize)]
 struct Taken {
@@ -50,7 +49,9 @@ pub async fn post(
     id: MessageId,
     until: Instant,
 ) -> Result<Reply, Fault> {
-    let whole = body::read_within(&head.headers, body, &BOUNDS).await?;
+    // Whoever floods it floods those of its own address.
+    let poster = session.origin(&head.headers).to_string();
+    let whole = body::read_within(&head.headers, body, &poster, &BOUNDS).await?;
     *unread = false;
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);

@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
 use super::reply::{Code, Fault};
-use super::{Session, forwarded, key};
+use super::{Session, key};
 use crate::edge::conversation::{Lost, Visit, Welcome};
 use crate::ipc::allowance::Allowance;
 use crate::ipc::session::{Denial, Via};
@@ -94,10 +94,7 @@ impl Seat {
     /// Where a trusted proxy says whose request it is: so says the first one whose connection it is, and the vault counts and
     /// records that client. Those behind it must be of the same.
     async fn name(&mut self, session: &Session, headers: &HeaderMap) -> Result<(), Fault> {
-        let Some(by) = session.front.desk.reach.forwarded_by.filter(|_| session.has_trusted_peer()) else {
-            return Ok(());
-        };
-        let client = forwarded::client(headers, by, &session.front.desk.dialect.xclient_from);
+        let Some(client) = session.named(headers) else { return Ok(()) };
         match self.client {
             Some(known) if known == client => Ok(()),
             None if self.visit.is_unknown() => {

@@ -38,6 +38,7 @@ mod raw;
 mod refusal;
 mod reply;
 mod request;
+mod room;
 mod schedule;
 mod sending;
 mod submissions;
@@ -55,7 +56,7 @@ pub use forwarded::client as forwarded_client;
 pub use surface::trial;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -63,7 +64,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -201,6 +202,17 @@ impl Session {
         {
             tls.client = None;
         }
+    }
+
+    /// Whom a trusted proxy names; none inside: nobody that can be believed. None outside: no proxy is asked.
+    fn named(&self, headers: &HeaderMap) -> Option<Option<SocketAddr>> {
+        let by = self.front.desk.reach.forwarded_by.filter(|_| self.has_trusted_peer())?;
+        Some(forwarded::client(headers, by, &self.front.desk.dialect.xclient_from))
+    }
+
+    /// Where a request comes from, as far as that is known.
+    fn origin(&self, headers: &HeaderMap) -> IpAddr {
+        self.named(headers).flatten().unwrap_or(self.peer).ip().to_canonical()
     }
 
     /// A proxy is at the other end that says whose each request is.

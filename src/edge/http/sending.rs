@@ -14,6 +14,7 @@ use super::login::Seat;
 use super::preference::{self, Wait};
 use super::reply::{Fault, Reply};
 use super::request::Route;
+use super::room::Place;
 use super::{Session, body, media, mime, raw, submissions, submit, v1, warnings};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -31,7 +32,7 @@ pub async fn send(
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
     let key = Key::of(&head.headers)?;
-    let (grant, letter) = written(session, &mut seat, head, body, unread).await?;
+    let (grant, letter, _place) = written(session, &mut seat, head, body, unread).await?;
     let (scheduled_at, own_id) = (letter.scheduled_at, letter.message_id.clone());
     let test = letter.test || grant.test;
     // What leaves later comes to nothing meanwhile.
@@ -61,7 +62,7 @@ pub async fn send_raw(
     let grant = seat.enter(session, &head.headers).await?;
     submit::is_good_for(&seat, &grant, Scope::SendRaw, &None)?;
     media::require_message(&head.headers)?;
-    let whole = body::read(&head.headers, body).await?;
+    let whole = body::read(&head.headers, body, &grant).await?;
     *unread = false;
     let raw::Sent { kept, message_id, warnings } =
         raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
@@ -81,25 +82,27 @@ pub async fn validate(
 ) -> Result<Reply, Fault> {
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
-    let (grant, mut letter) = written(session, &mut seat, head, body, unread).await?;
+    let (grant, mut letter, _place) = written(session, &mut seat, head, body, unread).await?;
     let draft = submit::draft(&seat, session, &grant, &mut letter, None, id)?;
     Ok(super::validate::answer(&letter, &draft, id))
 }
 
-/// Who writes, and the letter.
+/// Who writes, the letter, and its place in memory: it takes that until it is kept.
 async fn written(
     session: &Session,
     seat: &mut Seat,
     head: &Parts,
     body: Incoming,
     unread: &mut bool,
-) -> Result<(Arc<Grant>, Letter), Fault> {
+) -> Result<(Arc<Grant>, Letter, Place), Fault> {
     let grant = seat.enter(session, &head.headers).await?;
+    // Before its body, which whoever may not send at all needn't send either.
+    submit::is_good_for(seat, &grant, Scope::Send, &None)?;
     media::require_json(&head.headers)?;
-    let whole = body::read(&head.headers, body).await?;
+    let body::Whole { octets, place } = body::read(&head.headers, body, &grant).await?;
     *unread = false;
-    let letter = v1::letter(&whole.octets, grant.only_sender())?;
-    Ok((grant, letter))
+    let letter = v1::letter(&octets, grant.only_sender())?;
+    Ok((grant, letter, place))
 }
 
 /// Says that it is kept, and what became of it where its client waits for that and it comes to its end in time.

@@ -9,6 +9,7 @@ mod limits;
 mod ops;
 mod raw;
 mod reach;
+mod room;
 mod sending;
 mod submissions;
 mod validate;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Call, Surface, bulk, form, gateway, look, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
+use crate::edge::http::body::{self, Bounds};
 use crate::edge::http::correlation::Correlation;
 use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
@@ -18,9 +19,10 @@ use crate::edge::http::letter::Letter;
 use crate::edge::http::login::Seat;
 use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
+use crate::edge::http::room::Room;
 use crate::edge::http::submit;
 use crate::edge::http::turnstile;
-use crate::edge::http::{Session, body, media, refusal, submissions};
+use crate::edge::http::{Session, media, refusal, submissions};
 use crate::ipc::inquiry::Submission;
 use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
@@ -29,9 +31,11 @@ use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
 use strict::Done;
 
-/// Octets of a body that is read for somebody who has said no key, and how long it may take to come.
-const REHEARSAL: u64 = 16 * 1024;
+/// A body that is read for somebody who has said no key. How many are read at a time is bounded where its place is taken.
+const REHEARSAL: Bounds = Bounds { most: REHEARSED, room: &REHEARSALS, total: REHEARSED_WITHIN };
+const REHEARSED: usize = 16 * 1024;
 const REHEARSED_WITHIN: Duration = Duration::from_secs(5);
+static REHEARSALS: Room = Room::new(usize::MAX, 0);
 /// Seconds until there may be room again for one.
 const REHEARSAL_AGAIN: u32 = 2;
 
@@ -76,16 +80,13 @@ pub async fn serve(
     if call == Call::PostmarkTemplate {
         return Err(postmark::no_templates());
     }
-    if call == Call::Bulk {
-        // Once, and not of each message.
-        submit::is_good_for(&seat, &grant, Scope::Send, &None)?;
-    }
     if !call.is_look_up() {
+        may_begin(&seat, &grant, &head.headers, call)?;
         media::require_json(&head.headers)?;
     }
     let key = Key::of(&head.headers)?;
     let is_atomic = call == Call::Bulk && bulk::is_atomic(head.uri.query(), key.is_some())?;
-    let whole = body::read(&head.headers, body).await?;
+    let whole = body::read(&head.headers, body, &grant).await?;
     *unread = false;
     let (correlation, repeated, over) = (Correlation::of(&head.headers), None, false);
     let mut customer =
@@ -96,6 +97,17 @@ pub async fn serve(
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(reply)
+}
+
+/// Whether a client may send at all, asked before its body is read, and of a batch once.
+fn may_begin(seat: &Seat, grant: &Grant, headers: &HeaderMap, call: Call) -> Result<(), Fault> {
+    submit::is_good_for(seat, grant, Scope::Send, &None)?;
+    match &grant.form {
+        Some(form) if call == Call::Send => form::stands_in(form, headers).inspect_err(|_| {
+            seat.visit.turned(&grant.only_sender().cloned(), None, Refusal::FormOrigin);
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// One message of Postmark's batch, as it was read, and what its answer says of it.
@@ -120,14 +132,14 @@ async fn rehearsal(
     call: Call,
 ) -> Result<Reply, Fault> {
     media::require_json(headers)?;
-    if body.size_hint().upper().is_none_or(|octets| octets > REHEARSAL) {
-        let message = format!("with the token of tests a body has a length, of at most {REHEARSAL} octets");
+    if body.size_hint().upper().is_none_or(|octets| octets > REHEARSED as u64) {
+        let message = format!("with the token of tests a body has a length, of at most {REHEARSED} octets");
         return Err(Fault::new(Code::PayloadTooLarge, message).closing());
     }
     let busy = |_| Fault::new(Code::QueueFull, "too many are being tried; try again").after(REHEARSAL_AGAIN).closing();
     let _place = front.rehearsing.try_acquire().map_err(busy)?;
     let slow = |_| Fault::new(Code::RequestTimeout, "the body came too slowly").closing();
-    let whole = timeout(REHEARSED_WITHIN, body::read(headers, body)).await.map_err(slow)??;
+    let whole = timeout(REHEARSED_WITHIN, body::read_within(headers, body, "", &REHEARSAL)).await.map_err(slow)??;
     *unread = false;
     match call {
         Call::PostmarkEmail => {
@@ -183,12 +195,7 @@ impl Customer<'_> {
                 // Where none is demanded nothing is asked of it.
                 let proof = if self.grant.turnstile { turnstile::token(&body, &head.headers)? } else { None };
                 let (body, is_filled) = match &self.grant.form {
-                    Some(form) => {
-                        form::stands_in(form, &head.headers).inspect_err(|_| {
-                            self.seat.visit.turned(&self.grant.only_sender().cloned(), None, Refusal::FormOrigin);
-                        })?;
-                        form::filled(body, self.grant)?
-                    }
+                    Some(_) => form::filled(body, self.grant)?,
                     None => (body, false),
                 };
                 let letter = Letter { proof, ..gateway::letter(body)? };
