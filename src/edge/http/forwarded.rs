@@ -3,11 +3,13 @@
 //! Each proxy adds whom it heard to the right of what it got, and what it got may be anybody's invention. So the list is walked
 //! from the right: whoever is no trusted proxy is the client, and nothing to its left is looked at (RFC 7239 section 8).
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hyper::header::HeaderMap;
 use ipnet::IpNet;
 
+use super::media::is_token;
 use crate::config::slice::ForwardedBy;
 use crate::edge::proxy;
 
@@ -25,10 +27,13 @@ enum Hop {
 /// The client that a trusted peer names. None: it names nobody that can be believed, and the peer itself is all that is known.
 pub fn client(headers: &HeaderMap, by: ForwardedBy, trusted: &[IpNet]) -> Option<SocketAddr> {
     let lines: Vec<_> = headers.get_all(by.field()).iter().collect();
-    let elements = lines.iter().rev().flat_map(|line| elements(line.as_bytes()));
+    let hops = lines.iter().rev().flat_map(|line| match by {
+        ForwardedBy::XForwardedFor => listed(line.as_bytes()),
+        ForwardedBy::Forwarded => forwarded(line.as_bytes()),
+    });
     let mut good = None;
-    for element in elements.filter(|element| !element.is_empty()).take(HOPS) {
-        match read(element, by) {
+    for hop in hops.take(HOPS) {
+        match hop {
             Hop::Address(address) => {
                 good = Some(SocketAddr::new(address, 0));
                 if !trusted.iter().any(|network| network.contains(&address)) {
@@ -42,35 +47,71 @@ pub fn client(headers: &HeaderMap, by: ForwardedBy, trusted: &[IpNet]) -> Option
     good
 }
 
-/// The elements of one line, the last one first. Quotes are told apart from that end too: one that a stranger left open doesn't
-/// reach what a proxy has added.
-fn elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    line.rsplit(move |octet| {
-        quoted ^= *octet == b'"';
-        *octet == b',' && !quoted
-    })
-    .map(<[u8]>::trim_ascii)
+/// The elements of a plain list, the last one first. Nothing can be quoted in it.
+fn listed(line: &[u8]) -> Vec<Hop> {
+    let elements = line.rsplit(|octet| *octet == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty());
+    elements.take(HOPS).map(|element| std::str::from_utf8(element).map_or(Hop::Malformed, node)).collect()
 }
 
-fn read(element: &[u8], by: ForwardedBy) -> Hop {
-    let Ok(text) = std::str::from_utf8(element) else { return Hop::Malformed };
-    match by {
-        ForwardedBy::XForwardedFor => node(text),
-        ForwardedBy::Forwarded => {
-            let mut named = text.split(';').filter_map(|pair| {
-                let (name, value) = pair.trim_ascii().split_once('=')?;
-                name.eq_ignore_ascii_case("for").then_some(value)
-            });
-            match (named.next(), named.next()) {
-                (Some(value), None) => {
-                    let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-                    node(unquoted.unwrap_or(value))
-                }
-                _ => Hop::Malformed,
+/// The elements of a line of Forwarded, the last one first.
+///
+/// It is read from its beginning: a proxy writes in quotes what its client has chosen, as the name of a host, and quotes and escapes
+/// can be told apart from that side alone. Where a stranger has left a quote open the line is none as a whole. Of that, what stands
+/// behind the last comma is believed if there is no quote in it: nothing that a proxy has quoted ends so.
+fn forwarded(line: &[u8]) -> Vec<Hop> {
+    let Ok(text) = std::str::from_utf8(line) else { return vec![Hop::Malformed] };
+    if let Some(hops) = elements(text) {
+        return hops.into_iter().rev().collect();
+    }
+    let last = text.rsplit(',').next().filter(|last| !last.contains(['"', '\\'])).and_then(elements);
+    last.unwrap_or_default().into_iter().chain([Hop::Malformed]).collect()
+}
+
+/// RFC 7239 section 4: pairs between semicolons, in elements between commas. None: it is no such list.
+fn elements(mut rest: &str) -> Option<Vec<Hop>> {
+    let mut hops = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return Some(hops);
+        }
+        let mut names = Vec::new();
+        loop {
+            let (name, behind) = rest.split_once('=').filter(|(name, _)| is_token(name))?;
+            let (value, behind) = value(behind)?;
+            if name.eq_ignore_ascii_case("for") {
+                names.push(value);
+            }
+            rest = behind.trim_start_matches([' ', '\t']);
+            match rest.strip_prefix(';') {
+                Some(behind) => rest = behind.trim_start_matches([' ', '\t']),
+                None if rest.is_empty() || rest.starts_with(',') => break,
+                None => return None,
             }
         }
+        hops.push(match names.as_slice() {
+            [only] => node(only),
+            _ => Hop::Malformed,
+        });
     }
+}
+
+/// A token or a quoted string (RFC 9110 section 5.6), and what stands behind it. An address with a port stands in quotes by the
+/// standard, and without them in what some proxies write.
+fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (bare, behind) = text.split_at(text.find([' ', '\t', ';', ',']).unwrap_or(text.len()));
+        return (!bare.contains(['"', '\\'])).then_some((Cow::Borrowed(bare), behind));
+    };
+    let (mut value, mut signs) = (String::new(), quoted.char_indices());
+    while let Some((at, sign)) = signs.next() {
+        match sign {
+            '"' => return Some((Cow::Owned(value), quoted.get(at + 1..).unwrap_or_default())),
+            '\\' => value.push(signs.next()?.1),
+            other => value.push(other),
+        }
+    }
+    None
 }
 
 /// An address with or without a port, or a word for none (RFC 7239 section 6).
@@ -135,19 +176,30 @@ mod tests {
 
     #[test]
     fn rule_w13_the_standards_field_has_its_own_grammar() {
-        let cases: [(&[&str], Option<&str>); 12] = [
+        let cases: [(&[&str], Option<&str>); 21] = [
             (&["for=192.0.2.7"], Some("192.0.2.7")),
             (&["For=\"[2001:db8::7]:4711\";proto=https;by=10.0.0.1"], Some("2001:db8::7")),
+            (&["for=192.0.2.7:4711; proto=http"], Some("192.0.2.7")),
             (&["for=203.0.113.1, proto=https; for=192.0.2.7;host=gate", "for=10.0.0.9"], Some("192.0.2.7")),
             (&["for=203.0.113.1;host=\"a, for=10.0.0.1\", for=10.0.0.2"], Some("203.0.113.1")),
+            // Left open by a stranger, before what a proxy has added.
             (&["for=\"x, for=192.0.2.7"], Some("192.0.2.7")),
             (&["for=192.0.2.1, for=\"x, for=10.0.0.9"], Some("10.0.0.9")),
+            (&["for=203.0.113.1;x=\"", "for=192.0.2.7"], Some("192.0.2.7")),
+            (&["for=203.0.113.1;x=\", for=192.0.2.7;host=\"gate\""], None),
+            // Chosen by a stranger, and quoted by a proxy.
+            (&["for=192.0.2.7;host=\"\\\", for=203.0.113.1;x=\\\"\""], Some("192.0.2.7")),
+            (&["for=192.0.2.7;host=\"x, for=203.0.113.1\""], Some("192.0.2.7")),
+            (&["for=192.0.2.7;host=\"x\\\\\", for=10.0.0.9"], Some("192.0.2.7")),
+            (&["for=203.0.113.1;a=\", for=192.0.2.7;host=\";y\""], None),
+            (&["for=203.0.113.1;a=\", for=192.0.2.7;host=\"y, for=203.0.113.2\";proto=http"], None),
             (&["for=unknown"], None),
             (&["for=192.0.2.7, for=_gazonk"], None),
             (&["by=192.0.2.7"], None),
             (&["for=192.0.2.7;for=192.0.2.8"], None),
             (&["192.0.2.7"], None),
             (&["for=192.0.2.7, for="], None),
+            (&["for=\"192.0.2.7\\"], None),
         ];
         for (lines, expected) in cases {
             assert_eq!(named(ForwardedBy::Forwarded, lines).as_deref(), expected, "{lines:?}");
