@@ -204,11 +204,21 @@ pub struct Attachment {
     pub content: Vec<u8>,
 }
 
+/// Some readers decode such words (RFC 2047) also where none may stand, as in quotes.
+pub fn looks_encoded(text: &str) -> bool {
+    text.contains("=?")
+}
+
+const DECODED: &str = "mail programs would take it for an encoded word and show another text";
+
 /// A name, not a path.
 pub fn filename(text: &str) -> Result<HeaderText, Flaw> {
     let name = HeaderText::parse(text, MAX_FILENAME)?;
     if name.0.len() > MAX_FILENAME {
         return Err(flaw("too_long", format!("is longer than {MAX_FILENAME} octets")));
+    }
+    if looks_encoded(text) {
+        return Err(flaw("invalid_filename", format!("must not hold =?: {DECODED}")));
     }
     let is_name = !["", ".", ".."].contains(&text) && !text.contains(['/', '\\']) && !text.chars().any(is_bidi_control);
     if is_name { Ok(name) } else { Err(flaw("invalid_filename", "must be a file's name without a path")) }
@@ -225,6 +235,9 @@ pub fn attachment_type(text: &str) -> Result<MediaType, Flaw> {
         }
         Some(media) if media.parameters.iter().any(|(name, _)| name == "boundary") => {
             refused("must not have a boundary")
+        }
+        Some(media) if media.parameters.iter().any(|(_, value)| looks_encoded(value)) => {
+            Err(flaw("invalid_content_type", format!("must not hold =? in a parameter: {DECODED}")))
         }
         Some(media) => Ok(media),
     }

@@ -8,8 +8,9 @@ const MESSAGE: &str = "message/rfc822";
 pub const JSON: &str = "application/json";
 /// RFC 6838 section 4.2.
 const MAX_NAME: usize = 127;
-/// More than any real type has.
+/// More than any real type has. With its number and a piece of its value, a name fits its line.
 const MAX_PARAMETERS: usize = 5;
+const MAX_PARAMETER: usize = 40;
 const MAX_VALUE: usize = 255;
 
 /// A type as it stands in Content-Type, its parts checked: nothing in it can end the field or begin another.
@@ -43,7 +44,8 @@ fn parameter(text: &str) -> Option<(String, String)> {
             .filter(|text| text.bytes().all(|b| matches!(b, b' '..=b'~') && !b"\"\\".contains(&b)))?,
         None => Some(value).filter(|value| is_token(value))?,
     };
-    (is_token(name) && unquoted.len() <= MAX_VALUE).then(|| (name.to_ascii_lowercase(), unquoted.to_owned()))
+    (is_token(name) && name.len() <= MAX_PARAMETER && unquoted.len() <= MAX_VALUE)
+        .then(|| (name.to_ascii_lowercase(), unquoted.to_owned()))
 }
 
 /// RFC 9110 section 5.6.2.

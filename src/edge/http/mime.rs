@@ -16,7 +16,7 @@ use mail_builder::headers::text::Text;
 use mail_builder::mime::{BodyPart, MimePart};
 
 use super::field::Kind;
-use super::letter::{Attachment, Letter, Mailbox};
+use super::letter::{Attachment, Letter, Mailbox, looks_encoded};
 use crate::edge::front::Front;
 use crate::mail::facts::Facts;
 use crate::mail::fixup;
@@ -107,11 +107,6 @@ fn write(out: &mut Vec<u8>, name: &str, value: &impl Header) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     value.write_header(out, name.len() + 2);
-}
-
-/// Some readers decode such words also where none may stand, as in quotes.
-fn looks_encoded(text: &str) -> bool {
-    text.contains("=?")
 }
 
 /// Words in base64 (RFC 2047), whatever the text is: one that looks like such a word would be read as what it isn't.
