@@ -324,6 +324,13 @@ fn limits_and_the_suppression_list_are_raised_as_their_own_too() {
     let anymail = calls(python(), "anymail-postmark", port, &secret);
     let error = &of(&anymail, "simple").1[0];
     assert_eq!(error, "AnymailRecipientsRefused", "{anymail:#?}");
+    let anymail = calls(python(), "anymail-postmark-two", port, &secret);
+    let two = of(&anymail, "to two").0;
+    assert_eq!(
+        (&two["b@example.org"][0], &two["c@example.org"][0]),
+        (&json!("rejected"), &json!("sent")),
+        "{anymail:#?}"
+    );
     command(&["suppress", "remove", "b@example.org"]);
 
     command(&["credential", "set", CREDENTIAL, "--per-minute", "1", "--burst", "1"]);

@@ -96,7 +96,7 @@ def postmarker():
     tell("bad sender", lambda: emails.send(**{**simple, "From": "ceo@example.com"}), one, error)
 
 
-def anymail(backend):
+def anymail(backend, only=None):
     import django
     from django.conf import settings
     from django.core.mail import EmailMultiAlternatives
@@ -135,6 +135,9 @@ def anymail(backend):
         message.merge_metadata = {"b@example.org": {"n": "1"}, "c@example.org": {"n": "2"}}
 
     ids = lambda recipients: recipients
+    if only:
+        tell(only, send(to=["b@example.org", "c@example.org"]), ids, error)
+        return
     tell("simple", send(), ids, error)
     tell("all", send(
         full, from_email=address(letter["sender"]), to=[address(to) for to in letter["to"]], cc=[address(letter["cc"])],
@@ -148,5 +151,5 @@ def anymail(backend):
 
 {
     "resend": resend, "postmarker": postmarker, "anymail-resend": lambda: anymail("resend"),
-    "anymail-postmark": lambda: anymail("postmark"),
+    "anymail-postmark": lambda: anymail("postmark"), "anymail-postmark-two": lambda: anymail("postmark", "to two"),
 }[library]()

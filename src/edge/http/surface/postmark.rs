@@ -29,6 +29,9 @@ const MAX_LIST: usize = 48 * 1024;
 const TOKEN: &str = "x-postmark-server-token";
 /// The token of tests: what is asked for is checked, and nothing is sent.
 const TEST_TOKEN: &[u8] = b"POSTMARK_API_TEST";
+/// Behind each list of addresses that nothing is sent to.
+const INACTIVE: &str =
+    "Inactive recipients are ones that have generated a hard bounce, a spam complaint, or a manual suppression.";
 const NO_TOKEN: &str = "Request does not contain a valid Server token.";
 
 const EMAIL: &Renaming = &[
@@ -160,8 +163,7 @@ impl Echo {
         let name = place(&first.pointer);
         fault.message = match first.code {
             "suppressed" => format!(
-                "You tried to send to a recipient that has been marked as inactive. Found inactive addresses: {}. Inactive \
-                 recipients are ones that have generated a hard bounce, a spam complaint, or a manual suppression.",
+                "You tried to send to a recipient that has been marked as inactive. Found inactive addresses: {}. {INACTIVE}",
                 self.recipients.join(", ")
             ),
             "invalid_address" => match self.address(&first.pointer) {
@@ -253,13 +255,13 @@ pub fn outcome(result: Result<Kept, Fault>, echo: Echo, is_test: bool) -> Outcom
     }
 }
 
-/// In words that clients read the addresses from.
+/// In words that clients read the addresses from: some look for where the list ends, too.
 fn taken(inactive: &[Address]) -> Cow<'static, str> {
     if inactive.is_empty() {
         return "OK".into();
     }
     let inactive: Vec<String> = inactive.iter().map(ToString::to_string).collect();
-    format!("Message OK, but will not deliver to these inactive addresses: {}", inactive.join(", ")).into()
+    format!("Message OK, but will not deliver to these inactive addresses: {}. {INACTIVE}", inactive.join(", ")).into()
 }
 
 /// An answer that is no refusal of the whole request.

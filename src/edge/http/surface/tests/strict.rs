@@ -89,7 +89,8 @@ async fn to_whom_nothing_is_sent_is_said_in_the_words_of_each_service() {
     let one = house.client.ask(&post_with("/email", &fields, email)).await.body;
     let all = house.client.ask(&post_with("/email/batch", &fields, &format!("[{email}]"))).await.body;
     for answer in [&one, &all[0]] {
-        let said = "Message OK, but will not deliver to these inactive addresses: b@example.org, d@example.org";
+        let said = "Message OK, but will not deliver to these inactive addresses: b@example.org, d@example.org. Inactive recipients are ones that have generated a hard bounce, a \
+                       spam complaint, or a manual suppression.";
         assert_eq!((&answer["ErrorCode"], &answer["Message"]), (&0.into(), &said.into()));
     }
 }
