@@ -51,7 +51,7 @@ pub fn tell_of_rehearsal(front: &Front, peer: SocketAddr, id: MessageId, path: &
 /// Answers octets that are no request. The connection ends with it.
 pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, front: &Front, peer: SocketAddr) {
     let id = MessageId::now();
-    let (bodiless, left) = (flaw.bodiless, flaw.left);
+    let (bodiless, left, surface) = (flaw.bodiless, flaw.left, Surface::of(&flaw.path, &front.desk.serve));
     front.meter.count(Count::Malformed(flaw.kind()));
     let fault = Fault::from(flaw);
     if left {
@@ -59,8 +59,7 @@ pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, fro
     } else {
         tell(front, peer, id, "", &fault, Correlation::default());
     }
-    // What path it asked for nobody knows.
-    let reply = Surface::of("", &front.desk.serve).fault(&fault, id);
+    let reply = surface.fault(&fault, id);
     let octets = octets(reply, bodiless).await;
     // Who is gone, or reads nothing, is told nothing.
     let _ = timeout(WRITE, async {

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::GOOD;
 use super::house::{House, KEY, Ways};
+use crate::config::slice::Serve;
 
 /// A request with these fields and this body, and a key that would be served.
 fn send(line: &str, fields: &str, body: &str) -> String {
@@ -195,4 +196,19 @@ async fn rule_w8_an_offer_to_speak_another_protocol_is_passed_over() {
 async fn rule_w6_pipelined_requests_are_answered_one_by_one() {
     let one = send("POST /v1/send HTTP/1.1", &format!("Host: gate\r\nContent-Length: {}\r\n", GOOD.len()), GOOD);
     assert_eq!(heard(&format!("{one}{one}{one}")).await.0, ["202"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_request_is_answered_in_the_words_of_the_api_that_it_was_meant_for() {
+    let all = [Serve::V1, Serve::Resend, Serve::Postmark, Serve::Usesend];
+    for (path, member) in
+        [("/emails", "\"name\""), ("/email", "\"ErrorCode\""), ("/api/v1/emails", "\"error\""), ("/v1/send", "\"doc\"")]
+    {
+        let mut house = House::with_desk(Ways::default(), |desk| desk.serve = all.to_vec());
+        house.client.say(&format!("POST {path} HTTP/1.1\r\nHost: gate\r\nContent-Length: x\r\n\r\n")).await;
+        let mut said = String::new();
+        house.client.stream.read_to_string(&mut said).await.unwrap();
+        let (_, body) = said.split_once("\r\n\r\n").unwrap();
+        assert!(said.starts_with("HTTP/1.1 4") && body.contains(member), "{path}: {said}");
+    }
 }

@@ -17,16 +17,24 @@ pub struct Flaw {
     pub bodiless: bool,
     /// The client has left, as many do: it is no line in the log.
     pub left: bool,
+    /// The path that the head asks for, as far as that could be read: its API's clients are answered in its words.
+    pub path: String,
 }
 
 impl Flaw {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), bodiless: false, left: false }
+        Self { code, message: message.into(), bodiless: false, left: false, path: String::new() }
     }
 
     /// The octets have no meaning, or two.
     pub const fn framing(message: &'static str) -> Self {
-        Self { code: Code::BadRequest, message: Cow::Borrowed(message), bodiless: false, left: false }
+        Self {
+            code: Code::BadRequest,
+            message: Cow::Borrowed(message),
+            bodiless: false,
+            left: false,
+            path: String::new(),
+        }
     }
 }
 

@@ -171,7 +171,7 @@ impl Framer {
 }
 
 fn of_head(lines: &Lines, flaw: Flaw) -> Flaw {
-    Flaw { bodiless: lines.begin_with(b"HEAD "), ..flaw }
+    Flaw { bodiless: lines.begin_with(b"HEAD "), path: target::path(lines), ..flaw }
 }
 
 fn over(stage: &mut Stage, flaw: Flaw) -> Flaw {

@@ -79,6 +79,12 @@ impl Lines {
         self.octets.contains(&b'\n')
     }
 
+    /// What has come of the first line, without its end.
+    pub fn first(&self) -> &[u8] {
+        let line = self.octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
     /// All but the empty one, without their ends.
     pub fn each(&self) -> impl Iterator<Item = &[u8]> {
         self.octets

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::flaw::Flaw;
 use super::host::Host;
+use super::lines::Lines;
 use crate::edge::http::reply::Code;
 
 /// Octets of a target, and of the query in it: the longest that we have are far below.
@@ -52,6 +53,17 @@ impl<'a> Target<'a> {
         }
         Ok(Self { path, host, port })
     }
+}
+
+/// The path of a request whose head may have any flaw, as far as it can be told: a guess, good for nothing but the words in which
+/// its client is answered. Empty: there is none.
+pub fn path(lines: &Lines) -> String {
+    let line = lines.first();
+    let target = line.split(|octet| *octet == b' ').nth(1).unwrap_or_default();
+    let text = String::from_utf8_lossy(target.get(..TARGET).unwrap_or(target));
+    let rest =
+        scheme(&text).map_or(&*text, |(rest, _)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default());
+    rest.split('?').next().unwrap_or_default().to_owned()
 }
 
 pub fn long() -> Flaw {

@@ -1,6 +1,7 @@
 //! What the wall lets through, in which form, and what it refuses, without a socket and without hyper.
 
 mod segments;
+mod words;
 
 use std::time::Duration;
 
@@ -42,7 +43,9 @@ fn flaw(octets: &[u8]) -> Flaw {
     for portion in [1, 3, 64] {
         assert_eq!(through(octets, portion).1, flaw, "{:?}", String::from_utf8_lossy(octets));
     }
-    flaw.unwrap_or_else(|| panic!("{:?} is let through", String::from_utf8_lossy(octets)))
+    let flaw = flaw.unwrap_or_else(|| panic!("{:?} is let through", String::from_utf8_lossy(octets)));
+    // Whose words it is answered in is nothing of the flaw.
+    Flaw { path: String::new(), ..flaw }
 }
 
 fn passes(octets: &str) -> String {
