@@ -110,7 +110,7 @@ async fn a_list_has_its_pages_and_one_that_is_not_there_is_not_found() {
     assert_eq!((&page.body["next_before"], &page.body["next_after"]), (&"closed".into(), &serde_json::Value::Null));
     for query in ["limit=0", "after=a&before=b", "page=2"] {
         let refused = house.client.ask(&get(&format!("/v1/keys?{query}"))).await;
-        assert_eq!((refused.status, refused.code()), (400, "bad_request"), "{query}");
+        assert_eq!((refused.status, refused.code()), (400, "validation_failed"), "{query}");
     }
     assert_eq!(house.client.ask(&get("/v1/keys/viewer")).await.body["id"], "viewer");
     for path in ["/v1/keys/nobody", "/v1/keys/%41", "/v1/keys/-"] {
