@@ -71,6 +71,7 @@ mod queue;
 mod reports;
 mod restart;
 mod scram;
+mod rerouted;
 mod resume;
 mod retry;
 mod revoked;

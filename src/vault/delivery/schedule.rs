@@ -7,6 +7,7 @@ pub mod leasing;
 pub mod live;
 mod pacing;
 mod plan;
+mod routes;
 mod stranded;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::backlog::Backlog;
 use super::breaker::Fault;
 use super::rehearsal::Rehearsal;
+use super::reroute;
 use super::upstream::{Courier, Upstream};
 use super::verification::Verification;
 use crate::ipc::admin::route::State;
@@ -37,6 +39,7 @@ use crate::vault::store::writer::NotStored;
 use barred::Barred;
 pub use pacing::{give_back, unsaid};
 use plan::Plan;
+use routes::Routes;
 
 /// What is said of an upstream that ends its sessions over messages; its own words may quote those.
 const ENDED: &str = "it ended its sessions over messages of several credentials";
@@ -67,6 +70,8 @@ pub struct Schedule {
     /// There is more than one credential: the last connection of an upstream is for those that have none.
     pub is_shared: bool,
     pub barred: Barred,
+    /// Which jobs were leased by other routes than there are now.
+    pub routes: Routes,
 }
 
 impl Schedule {
@@ -328,15 +333,16 @@ pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) -> JoinH
     vault.finish(async move {
         let buried = persist(&own, move |store| {
             let message = store.hooks.leased(job)?;
-            let segment = match store.spool.release(job, next_us)? {
-                Some(row) => queue::bury(store, row)?,
-                None => None,
-            };
-            Ok((message, segment))
+            let row = store.spool.release(job, next_us)?;
+            let segment = row.map(|row| queue::bury(store, row)).transpose()?.flatten();
+            Ok((message, row, segment))
         });
-        let (message, segment) = buried.await.unwrap_or_default();
+        let (message, row, segment) = buried.await.unwrap_or_default();
         if let Some(segment) = segment {
             own.segments.remove(segment).await;
+        }
+        if let Some(row) = row.filter(|_| own.schedule.borrow().routes.are_others(job)) {
+            reroute::message(&own, row).await;
         }
         own.schedule.borrow_mut().arrived([lane]);
         own.poke.notify_one();

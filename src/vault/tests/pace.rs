@@ -20,7 +20,7 @@ async fn deliver(courier: &mut Courier) -> MessageId {
 }
 
 /// Waits until the other configuration is in force.
-fn switched(vault: &Running) {
+pub fn switched(vault: &Running) {
     while !matches!(vault.parent.receive().unwrap(), Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)))
     {
     }
