@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 302] = [
+pub const NAMES: [(&str, &str); 304] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -67,6 +67,8 @@ pub const NAMES: [(&str, &str); 302] = [
     ("copy-cant-removed", "the copy "),
     ("courier-asked-token-endpoint-upstream", "a courier asked for a token endpoint that its upstream has not"),
     ("courier-cant-answered", "a courier can't be answered"),
+    ("courier-comes-no-end-message", "a courier comes to no end with a message: it is replaced, and what it has waits for its \
+        successor"),
     ("courier-said-what-may-not", "a courier said what it may not; its channel was ended"),
     ("courier-unknown-upstream-turned-away", "a courier of an unknown upstream was turned away"),
     ("courier-waited-store-vain", "its courier waited for the store in vain: it waits"),
@@ -187,6 +189,8 @@ pub const NAMES: [(&str, &str); 302] = [
     ("no-host-reached", "no host can be reached"),
     ("no-room-ballast", "there is no room for the ballast"),
     ("no-room-write-down-who", "there is no room to write down who may have it from now on: it waits"),
+    ("no-route-applies-waiting-recipients", "no route applies to waiting recipients any more: they wait for one, and are given up \
+        when their time is over"),
     ("no-tls-offer-listener-needs", "no TLS to offer on a listener that needs it"),
     ("nobody-could-told-message-failed", "nobody could be told that a message failed"),
     ("not-root", "not root: all processes stay this user, without a root directory of their own"),

@@ -13,6 +13,7 @@ use super::session::{Refused, Session};
 use crate::config::slice::Auth;
 use crate::courier::dial::Dialer;
 use crate::courier::secrets::Secrets;
+use crate::courier::tokens::form;
 use crate::sasl::proof;
 use crate::secret::Secret;
 
@@ -60,7 +61,10 @@ impl Credential {
     pub fn secrets(&self) -> Secrets {
         let password = self.password.expose();
         let plain = Zeroizing::new(format!("\0{}\0{password}", self.username));
-        Secrets::of(&plain).and(password)
+        // Some say back what they logged as it stands in an address, with slashes or without.
+        let quoted = form::value(password);
+        let with_slashes = Zeroizing::new(quoted.replace("%2F", "/"));
+        Secrets::of(&plain).and(password).and(&quoted).and(&with_slashes)
     }
 
     /// The mechanism to log in by, of those that the session offers. Errors: there is none.

@@ -5,6 +5,7 @@ mod content;
 mod ending;
 mod ends;
 pub mod live;
+mod silence;
 
 pub use ends::behind;
 
@@ -111,7 +112,7 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
     let mut courier =
         Courier { vault, peer, offers, active, introduced, drains, ready, rehearsals, verifications, lives };
     let parting = loop {
-        let due = courier.next_acquittal();
+        let (due, silent) = (courier.next_acquittal(), courier.last_word());
         let heard = tokio::select! {
             said = progress.receive() => match said {
                 Ok(Some(said)) => courier.hear(said).await,
@@ -141,6 +142,10 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             job = Courier::acquittal(due) => {
                 courier.acquit(job);
                 Ok(())
+            }
+            () = Courier::silence(silent) => {
+                courier.tell_of_silence();
+                break Parting::LetGo;
             }
             Some(rehearsal) = rehearsed.recv() => {
                 let job = courier.vault.schedule.borrow_mut().number();

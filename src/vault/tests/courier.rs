@@ -102,3 +102,18 @@ impl Courier {
         }
     }
 }
+
+#[test]
+fn a_courier_that_comes_to_no_end_is_let_go_and_its_message_goes_on() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let (hanging, _, message) = offered(&bench, &mut vault, &["rosa@example.org"], b"x\r\n").await;
+        // It says nothing more, and is there.
+        super::sessions::let_go(&vault);
+        let mut next = vault.courier().await;
+        assert_eq!(next.message().await.1, message);
+        drop(hanging);
+    });
+    vault.drain();
+}
