@@ -28,7 +28,7 @@ use crate::{aims, devices};
 const SENDERS: u32 = 20;
 const LENGTH: usize = 4096;
 const ROUNDS: usize = 3;
-const MESSAGES: u32 = 3_000;
+const MESSAGES: u32 = 1_500;
 /// Of a body that waits; a row each.
 const WAITING: usize = 2048;
 /// Of what the small one does, and seconds.

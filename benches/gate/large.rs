@@ -89,7 +89,7 @@ fn speed(length: usize, clients: u32, time: Duration) -> f64 {
     length as f64 * f64::from(clients) / MIB as f64 / time.as_secs_f64()
 }
 
-fn delivery(service: &Service, word: &str) {
+pub fn delivery(service: &Service, word: &str) {
     let output = service.command(&["route", word, "sink"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

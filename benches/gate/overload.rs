@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::drain::Drain;
 use crate::http::{answer, request};
+use crate::large::delivery;
 use crate::meter::Meter;
 use crate::pace::{self, Heard, Pace};
 use crate::sender::{Sender, Told, content};
@@ -58,7 +59,12 @@ fn queue() {
         ..Setting::default()
     });
     let gate = Gate { request: request(&service.add_credential()), parent: service.pid(), http: service.http, port };
-    let sustainable = gate.fill(&drain, thresholds[0] / 2);
+    delivery(&service, "pause");
+    gate.fill(thresholds[0] / 2);
+    let began = Instant::now();
+    delivery(&service, "resume");
+    drain.await_count(thresholds[0] / 2);
+    let sustainable = f64::from(thresholds[0] / 2) / began.elapsed().as_secs_f64();
     println!("queue: the upstream takes {sustainable:.0} messages a second; thresholds {thresholds:?}");
     let mut accepted = thresholds[0] / 2;
     let mut phase = |name: &str, times: f64| {
@@ -69,12 +75,12 @@ fn queue() {
     };
     let calm = phase("queue, half of it", 0.5);
     let over = phase("queue, three times", 3.0);
-    let began = Instant::now();
-    let rest = rest(&service);
+    let after = phase("queue, half of it at once", 0.5);
+    let more = rest(&service);
     let behind = phase("queue, half of it again", 0.5);
     println!(
-        "queue: no stage of the load any more {rest:.1} s after the end of the overload; looked at {:.1} s after",
-        began.elapsed().as_secs_f64()
+        "queue: by SMTP the last one was refused {:.1} s after the overload; {more:.1} s after that phase no mail was put off",
+        after.heavy.last_refusal.max(after.light.last_refusal)
     );
     let ratio = over.dots(false).at(990) / calm.dots(false).at(990);
     println!("queue: the light ones' p99 at the dot is {ratio:.2} times that of before");
@@ -123,16 +129,13 @@ struct Posted {
 }
 
 impl Gate {
-    /// Sends so many and tells how many of them the upstream takes in a second.
-    fn fill(&self, drain: &Drain, messages: u32) -> f64 {
+    /// Sends so many.
+    fn fill(&self, messages: u32) {
         let mut sender = Sender::enter(self.port, Ipv4Addr::new(127, 1, 0, 1), "heavy");
         let content = content("heavy", LENGTH);
-        let began = Instant::now();
         for _ in 0..messages {
             assert!(matches!(sender.send(&content), Told::Taken(_)), "it can't be at its thresholds yet");
         }
-        drain.await_count(messages);
-        f64::from(messages) / began.elapsed().as_secs_f64()
     }
 
     /// So many a second: a tenth from the light ones, a quarter by HTTP, and the rest by SMTP.

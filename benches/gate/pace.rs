@@ -104,13 +104,10 @@ fn session(port: u16, pace: &Pace<'_>, (began, time): (Instant, Duration), next:
             Told::Taken(dot) => {
                 heard.dots.push(dot);
                 heard.since_due.push(due.elapsed().as_secs_f64() * 1000.0);
-                sender = Some(open);
             }
-            Told::Refused(code) => {
-                heard.refuse(code, began);
-                sender = (code != 421).then_some(open);
-            }
+            Told::Refused(code) => heard.refuse(code, began),
             Told::Gone => heard.refuse(0, began),
         }
+        sender = Some(open).filter(|open| !open.over);
     }
 }

@@ -11,7 +11,7 @@ use crate::trial::Smtp;
 pub enum Told {
     /// It was taken, so many milliseconds after its dot.
     Taken(f64),
-    /// By this code; the session goes on unless it is 421.
+    /// By this code.
     Refused(u16),
     /// The connection was closed without a word.
     Gone,
@@ -20,6 +20,8 @@ pub enum Told {
 pub struct Sender {
     session: Smtp<TcpStream>,
     envelope: Vec<u8>,
+    /// It was ended by the other side.
+    pub over: bool,
 }
 
 impl Sender {
@@ -36,7 +38,7 @@ impl Sender {
             }
         }
         let envelope = format!("MAIL FROM:<{id}@example.net>\r\nRCPT TO:<person@example.org>\r\nDATA\r\n");
-        Ok(Self { session, envelope: envelope.into_bytes() })
+        Ok(Self { session, envelope: envelope.into_bytes(), over: false })
     }
 
     /// As `connect`, by one who must get in.
@@ -46,7 +48,9 @@ impl Sender {
 
     /// The envelope in one write, then the content.
     pub fn send(&mut self, content: &[u8]) -> Told {
-        self.try_send(content).unwrap_or(Told::Gone)
+        let told = self.try_send(content);
+        self.over |= told.is_none();
+        told.unwrap_or(Told::Gone)
     }
 
     fn try_send(&mut self, content: &[u8]) -> Option<Told> {
@@ -57,6 +61,7 @@ impl Sender {
             if code >= 400 {
                 first = first.or(Some(code));
                 if code == 421 {
+                    self.over = true;
                     break;
                 }
             }
@@ -69,7 +74,10 @@ impl Sender {
         self.session.stream().write_all(b".\r\n").ok()?;
         match self.session.try_code()? {
             250 => Some(Told::Taken(dot.elapsed().as_secs_f64() * 1000.0)),
-            code => Some(Told::Refused(code)),
+            code => {
+                self.over = code == 421;
+                Some(Told::Refused(code))
+            }
         }
     }
 }
