@@ -13,7 +13,7 @@ use crate::meter::Meter;
 use crate::overload::{LENGTH, MEMORY, TIME};
 use crate::sender::{Sender, Told, content};
 use crate::support::{LIMITS, quick};
-use crate::trial::{Service, Setting, free_port};
+use crate::trial::{Service, Setting, free_port, processes};
 use crate::waits::Waits;
 use crate::{aims, devices};
 
@@ -59,6 +59,14 @@ pub fn sessions() {
         over.rate / calm.rate,
         over.whole.at(990) / calm.whole.at(990)
     );
+    for pid in processes::all(service.pid()) {
+        let title = processes::title(pid).unwrap_or_default();
+        println!(
+            "    {title}: {} KiB of its own",
+            processes::status(pid, "RssAnon").unwrap_or_default().trim_end_matches(" kB")
+        );
+    }
+    println!("    {} messages were delivered by then", drain.count());
     let turned_away = |crowd: &Crowd| f64::from(crowd.refused.values().sum::<u32>());
     aims::at_least("overload, sessions: turned away", turned_away(&over), 1.0);
     aims::at_most("overload, sessions: MiB of memory more than before", over.memory - calm.memory, MEMORY);

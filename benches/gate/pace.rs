@@ -34,6 +34,8 @@ pub struct Heard {
     pub refused: BTreeMap<u16, u32>,
     /// Seconds from the beginning at which the last refusal was heard.
     pub last_refusal: f64,
+    /// Seconds from the beginning to the last answer: longer than it was sent for where it could not keep up.
+    pub elapsed: f64,
 }
 
 impl Heard {
@@ -52,6 +54,7 @@ impl Heard {
             *self.refused.entry(code).or_default() += times;
         }
         self.last_refusal = self.last_refusal.max(other.last_refusal);
+        self.elapsed += other.elapsed;
     }
 
     fn refuse(&mut self, code: u16, began: Instant) {
@@ -73,7 +76,7 @@ pub fn keep(port: u16, pace: &Pace<'_>, time: Duration) -> Heard {
             });
         }
     });
-    all.into_inner().unwrap()
+    Heard { elapsed: began.elapsed().as_secs_f64(), ..all.into_inner().unwrap() }
 }
 
 /// One session's part: whichever is due next is its.
