@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use crate::devices;
 use crate::drain::Drain;
 use crate::relay::CONNECTIONS;
 use crate::support::LIMITS;
@@ -58,12 +59,7 @@ pub fn direct(drain: &Drain) -> Contestant {
 /// As it is installed: every message synced before 250, the audit log on, limits counted. Only the limits themselves are wide.
 fn gatepost(name: &'static str, drain: &Drain, delivery: &str) -> Contestant {
     let port = free_port();
-    let more = format!(
-        "[[listener]]\nname = \"devices\"\naddress = [\"127.0.0.1:{port}\"]\nprotocol = \"smtp\"\ntls = \"none\"\n\
-         identify_by_network = true\nzone = \"devices\"\nper_address = 8192\nper_prefix = 8192\n\n\
-         [[credential]]\nid = \"billing\"\nsenders = [\"billing@example.net\"]\nidentified_by = [\"127.0.0.0/8\"]\n\
-         recipients = {{ allow = [\"@example.org\"] }}\nlimits = {{ per_minute = 100000000 }}\ndelivery = \"{delivery}\"\n"
-    );
+    let more = devices::listener(port) + &devices::credential("billing", "127.0.0.0/8", delivery);
     // Direct delivery has a connection for each of the client's; so has the other relay.
     let outgoing = if delivery == "direct" { CONNECTIONS } else { OUTGOING };
     let upstream = format!("tls = \"none\"\nconnections = {outgoing}");

@@ -1,4 +1,5 @@
-//! The sink: takes every message that comes by SMTP and throws it away, counted. It offers pipelining, and is as quick as can be.
+//! The sink: takes every message that comes by SMTP and throws it away, counted. It offers pipelining, and is as quick as can be, or
+//! as late with each answer as one who is far away.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -19,7 +20,12 @@ pub struct Drain {
 
 impl Drain {
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at(Ipv4Addr::LOCALHOST, Duration::ZERO)
+    }
+
+    /// At an address of loopback. Whatever it writes it writes so much later, as if that was a round trip.
+    pub fn start_at(address: Ipv4Addr, late: Duration) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let (port, taken) = (listener.local_addr().unwrap().port(), Arc::<AtomicU32>::default());
         let counter = Arc::clone(&taken);
         thread::spawn(move || {
@@ -27,7 +33,7 @@ impl Drain {
                 let counter = Arc::clone(&counter);
                 thread::spawn(move || {
                     // A client that hangs up in the middle has ended its session, and that is all.
-                    let _ = serve(stream, &counter);
+                    let _ = serve(stream, &counter, late);
                 });
             }
         });
@@ -53,15 +59,19 @@ impl Drain {
     }
 }
 
-fn serve(stream: TcpStream, taken: &AtomicU32) -> std::io::Result<()> {
+fn serve(stream: TcpStream, taken: &AtomicU32, late: Duration) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let (mut reader, mut writer) = (BufReader::with_capacity(64 * 1024, stream.try_clone()?), stream);
-    writer.write_all(b"220 sink.example ESMTP\r\n")?;
+    let (mut reader, mut stream) = (BufReader::with_capacity(64 * 1024, stream.try_clone()?), stream);
+    let mut say = |octets: &[u8]| {
+        thread::sleep(late);
+        stream.write_all(octets)
+    };
+    say(b"220 sink.example ESMTP\r\n")?;
     let (mut line, mut answers) = (Vec::new(), Vec::new());
     loop {
         // What was pipelined is answered in one write.
         if reader.buffer().is_empty() && !answers.is_empty() {
-            writer.write_all(&answers)?;
+            say(&answers)?;
             answers.clear();
         }
         line.clear();
@@ -73,7 +83,7 @@ fn serve(stream: TcpStream, taken: &AtomicU32) -> std::io::Result<()> {
                 .extend_from_slice(b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 52428800\r\n"),
             b"DATA" => {
                 answers.extend_from_slice(b"354 go on\r\n");
-                writer.write_all(&answers)?;
+                say(&answers)?;
                 answers.clear();
                 skip_content(&mut reader)?;
                 taken.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +91,7 @@ fn serve(stream: TcpStream, taken: &AtomicU32) -> std::io::Result<()> {
             }
             b"QUIT" => {
                 answers.extend_from_slice(b"221 2.0.0 bye\r\n");
-                return writer.write_all(&answers);
+                return say(&answers);
             }
             _ => answers.extend_from_slice(b"250 2.0.0 yes\r\n"),
         }

@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::aims;
 use crate::drain::Drain;
 use crate::support::units::{Raw, with_store};
 use crate::support::{LIMITS, introduce, median, quick, rate};
 use crate::trial::{Service, Setting};
+use crate::waits::Waits;
 
 const CONNECTIONS: usize = 50;
 const BODY: usize = 2048;
@@ -64,23 +66,19 @@ pub fn main() {
                 accepted.push(a_second);
                 waits.append(&mut took);
             }
-            waits.sort_by(f64::total_cmp);
-            let at = |part: usize| waits[(waits.len() * part / 1000).min(waits.len() - 1)];
+            let waits = Waits::new(waits);
             let ratios: Vec<f64> = accepted.iter().zip(&kept).map(|(accepted, kept)| accepted / kept).collect();
             println!(
-                "{what}: {:.0} accepted a second (aim {AIM}), {:.2} of what the store alone keeps in groups of {GROUP}; \
-                 an answer takes {:.1} ms (median), {:.1} (p99), {:.1} (p99.9)",
+                "{what}: {:.0} accepted a second, {:.2} of what the store alone keeps in groups of {GROUP}; an answer takes {waits}",
                 median(&accepted),
-                median(&ratios),
-                at(500),
-                at(990),
-                at(999)
+                median(&ratios)
             );
+            aims::at_least(&format!("http, {what}: accepted a second"), median(&accepted), AIM);
         }
     });
 }
 
-fn request(secret: &str) -> Vec<u8> {
+pub fn request(secret: &str) -> Vec<u8> {
     let envelope = r#"{"from":"billing@example.net","to":"person@example.org","subject":"A bill","text":""#;
     let text = "All work and no play makes a dull mail. ".repeat(BODY / 40);
     let mut body = format!("{envelope}{text}");
@@ -124,7 +122,7 @@ fn flood(port: u16, request: &[u8], time: Duration) -> (f64, Vec<f64>) {
 }
 
 /// One answer: its head, and its body read over.
-fn answer(reader: &mut BufReader<TcpStream>) -> String {
+pub fn answer(reader: &mut BufReader<TcpStream>) -> String {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let from = head.len();

@@ -52,6 +52,11 @@ impl Meter {
     }
 }
 
+/// What a relay has in memory now: MiB of proportional set size.
+pub fn memory(parent: u32) -> f64 {
+    family(parent).into_iter().map(pss).sum::<u64>() as f64 / 1024.0
+}
+
 /// A process and all that come from it.
 fn family(parent: u32) -> BTreeSet<u32> {
     let (mut all, mut new) = (BTreeSet::from([parent]), vec![parent]);

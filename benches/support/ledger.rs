@@ -1,6 +1,7 @@
 //! A log as a busy gate writes it: accepted messages with their personal values, sealed and published.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use gatepost::mail::address::Address;
@@ -9,8 +10,10 @@ use gatepost::merkle::note::Verifier;
 use gatepost::sealer::key::LogKey;
 use gatepost::secret::Secret;
 use gatepost::vault::audit::event::{Event, Field, Name, Outcome};
-use gatepost::vault::audit::ledger::{Note, now_us};
+use gatepost::vault::audit::ledger::{Head, Note, now_us};
 use gatepost::vault::audit::publish::Publisher;
+use gatepost::vault::master::Master;
+use gatepost::vault::store::Store;
 use gatepost::vault::store::open::Database;
 use gatepost::vault::store::writer::Writer;
 use uuid::Uuid;
@@ -55,12 +58,31 @@ pub fn grow(home: &Path, events: u32, event: fn(u32) -> Event) -> Verifier {
     fs::create_dir_all(home.join("db")).unwrap();
     fs::create_dir_all(home.join("audit")).unwrap();
     let key = LogKey::new("gate.example.net/audit", &Secret::new([9; 32])).unwrap();
+    fill(home, &key, None, events, move |store, numbers| store.record(numbers.map(event).collect()));
+    key.verifier().clone()
+}
+
+/// Has a batch do something that writes events, again and again for so many numbers, each in a transaction, a seal and a publication of
+/// its own. Gives the last head. `master` is what wraps the keys of bodies.
+pub fn fill(
+    home: &Path,
+    key: &LogKey,
+    master: Option<Master>,
+    count: u32,
+    batch: impl Fn(&mut Store<'_>, Range<u32>) -> rusqlite::Result<()> + Copy + Send + 'static,
+) -> Head {
     let (writer, thread) = Writer::start(Database::open(home).unwrap(), |failure| panic!("{failure}")).unwrap();
     let (publisher, publishing) = Publisher::start(home.to_owned(), writer.clone()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for from in (0..events).step_by(GROUP as usize) {
-        let batch: Vec<Event> = (from..(from + GROUP).min(events)).map(event).collect();
-        writer.run_blocking(move |store| store.record(batch)).unwrap();
+    writer
+        .run_blocking(move |store| {
+            store.keys.adopt(master.into_iter().collect());
+            Ok(())
+        })
+        .unwrap();
+    let mut last = None;
+    for from in (0..count).step_by(GROUP as usize) {
+        writer.run_blocking(move |store| batch(store, from..(from + GROUP).min(count))).unwrap();
         let head = writer
             .run_blocking(|store| {
                 let sealed = store.ledger.last_sealed()?;
@@ -72,9 +94,10 @@ pub fn grow(home: &Path, events: u32, event: fn(u32) -> Event) -> Verifier {
         let note = Note { size: head.size, time_us: now_us(), root: head.root, note };
         writer.run_blocking(move |store| store.ledger.keep_note(&note)).unwrap();
         runtime.block_on(publisher.publish()).unwrap();
+        last = Some(head);
     }
     drop((publisher, writer));
     publishing.join().unwrap();
     thread.join().unwrap();
-    key.verifier().clone()
+    last.expect("at least one event")
 }

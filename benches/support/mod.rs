@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub mod backlog;
 pub mod ledger;
 pub mod units;
 pub mod vault;

@@ -100,32 +100,7 @@ fn keep(store: &mut Store<'_>, group: u32) {
     let now = now_us();
     let done = store.transaction(|store| {
         for number in 0..group {
-            let (key, content) = (BodyKey::generate(), vec![b'x'; BODY]);
-            let mut sealed = content.clone();
-            key.seal(0, true, &mut sealed).expect("a body is sealed");
-            let accepted_message = Accepted {
-                message: MessageId::now(),
-                session: Uuid::now_v7(),
-                principal: "billing".to_owned(),
-                sender: Some(address("billing@example.net")),
-                manner: Manner::default(),
-                recipients: vec![(address(&format!("person{number}@example.org")).into(), LANE.to_owned())],
-                sha256: Sha256::digest(&content).into(),
-                body: Body::Inline(sealed),
-                key,
-                bytes: BODY as u64,
-                accepted_us: now,
-                due_us: now,
-                expires_us: now + 1_000_000,
-                on_unknown: OnUnknown::Retry,
-                reports: Reports::Mail,
-                webhook: None,
-                delays: Delays::Told,
-                is_report: false,
-                named: None,
-                owner: None,
-                label: None,
-            };
+            let accepted_message = message(number, LANE, BODY);
             let seq = store.ledger.append(accepted(number))?;
             store.accept(&accepted_message, seq)?;
             store.consumption.consume(&used(now))?;
@@ -133,6 +108,36 @@ fn keep(store: &mut Store<'_>, group: u32) {
         Ok(())
     });
     done.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// A message for one recipient, its body sealed, that is due at once.
+pub fn message(number: u32, lane: &str, octets: usize) -> Accepted {
+    let (key, content, now) = (BodyKey::generate(), vec![b'x'; octets], now_us());
+    let mut sealed = content.clone();
+    key.seal(0, true, &mut sealed).expect("a body is sealed");
+    Accepted {
+        message: MessageId::now(),
+        session: Uuid::now_v7(),
+        principal: "billing".to_owned(),
+        sender: Some(address("billing@example.net")),
+        manner: Manner::default(),
+        recipients: vec![(address(&format!("person{number}@example.org")).into(), lane.to_owned())],
+        sha256: Sha256::digest(&content).into(),
+        body: Body::Inline(sealed),
+        key,
+        bytes: octets as u64,
+        accepted_us: now,
+        due_us: now,
+        expires_us: now + 1_000_000,
+        on_unknown: OnUnknown::Retry,
+        reports: Reports::Mail,
+        webhook: None,
+        delays: Delays::Told,
+        is_report: false,
+        named: None,
+        owner: None,
+        label: None,
+    }
 }
 
 /// One message's use of the limits of its credential.

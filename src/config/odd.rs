@@ -1,6 +1,7 @@
 //! What is odd about the credentials of a file that loads all the same: nobody can use them as they stand.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::file::Config;
 use super::findings::Findings;
@@ -43,23 +44,24 @@ pub fn credentials(plan: &Plan, config: &Config, findings: &mut Findings<'_>) {
 
 /// Warns of each key id that another credential has before: whoever shows it as a key is that one alone.
 fn keys(config: &Config, findings: &mut Findings<'_>) {
-    let mut known: HashMap<&str, (usize, String)> = HashMap::new();
+    let mut known: HashMap<&str, (usize, &str, Range<usize>)> = HashMap::new();
     for (number, credential) in config.credential.iter().map(|written| written.get_ref()).enumerate() {
         let id = credential.id.as_ref().map(|id| id.get_ref().as_str()).unwrap_or_default();
         for key in credential.secrets.iter().filter_map(|secret| secret.get_ref().key.as_ref()) {
-            let line = findings.line(&key.span());
             match known.get(key.get_ref().as_str()) {
                 // The two of one credential are refused.
-                Some((owner, _)) if *owner == number => {}
-                Some((_, first)) => {
+                Some((owner, ..)) if *owner == number => {}
+                Some((_, first, place)) => {
+                    // Counted here alone: the file before it is read for that, which for each of many keys would take minutes.
+                    let line = findings.line(place);
                     let text = format!(
-                        "credential {id:?}: key: the key id {:?} is {first} already, and whoever shows it is that one: choose one \
-                         key id for each secret",
+                        "credential {id:?}: key: the key id {:?} is credential {first:?}'s (line {line}) already, and whoever shows it \
+                         is that one: choose one key id for each secret",
                         key.get_ref()
                     );
                     findings.warn(Some(key.span()), text);
                 }
-                None => _ = known.insert(key.get_ref(), (number, format!("credential {id:?}'s (line {line})"))),
+                None => _ = known.insert(key.get_ref(), (number, id, key.span())),
             }
         }
     }
