@@ -10,7 +10,7 @@ use support::{CREDENTIAL, Service, Setting, await_that};
 
 /// The commands of the table, by those above them.
 const GROUPS: [&str; 2] = ["queue", "route"];
-const ALONE: [&str; 2] = ["send", "check"];
+const ALONE: [&str; 3] = ["send", "check", "upgrade"];
 
 /// So that what was sent stays.
 fn reluctant() -> Options {

@@ -30,6 +30,7 @@ mod status;
 mod suppress;
 mod trace;
 mod turnstile;
+mod upgrade;
 mod webhook;
 
 use std::ffi::OsString;
@@ -68,6 +69,11 @@ enum Command {
     /// Waits for what becomes of it and says which settings changed. Exit status: 0 it serves; 1 it was refused, with the reason,
     /// and the service goes on as before.
     Reload(reload::Reload),
+    /// Restart the service as the program that was put in its place, and refuse no connection meanwhile
+    ///
+    /// Holds the listening sockets of the running service while something restarts it: what is named behind --, or systemctl or rcctl. Who
+    /// connects meanwhile waits for the new process. Exit status: 0 that one serves; 1 it does not, and it says how things stand.
+    Upgrade(upgrade::Upgrade),
     /// Check the configuration without starting anything, and try its upstreams when asked to
     Check(check::connect::Check),
     /// Go through the checklist of a deployment: what is wrong, why that matters, and what to do
@@ -180,9 +186,9 @@ fn tell(error: &clap::Error) {
 /// Where that is told which somebody took for a command of ours.
 fn hint(error: &clap::Error) -> Option<&'static str> {
     match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(word)) if ["upgrade", "update"].contains(&word.as_str()) => Some(
-            "The program does not replace itself: its package does. What to do around that stands in docs/runbook.md, \
-             \"By plan: upgrade\".",
+        Some(ContextValue::String(word)) if word == "update" => Some(
+            "The program does not replace itself: its package does, and `gatepost upgrade` has the service run it. What to do \
+             around that stands in docs/runbook.md, \"By plan: upgrade\".",
         ),
         _ => None,
     }
@@ -212,6 +218,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Init(init) => init.run(),
         Command::Serve(serve) => serve.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Upgrade(upgrade) => upgrade.run(),
         Command::Check(check) => check.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Config(config) => config.run(),

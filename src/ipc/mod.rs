@@ -31,6 +31,7 @@ pub mod happening;
 pub mod inquiry;
 pub mod label;
 pub mod launching;
+pub mod loan;
 pub mod sealing;
 pub mod session;
 pub mod shown;

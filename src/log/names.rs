@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 304] = [
+pub const NAMES: [(&str, &str); 309] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -64,6 +64,7 @@ pub const NAMES: [(&str, &str); 304] = [
     ("connection-proxy-turned-away", "connection of a proxy turned away"),
     ("connection-turned-away", "connection turned away"),
     ("content-must-not-sent", "content that must not be sent"),
+    ("copies-listening-sockets-lent", "copies of the listening sockets are lent, for an upgrade"),
     ("copy-cant-removed", "the copy "),
     ("courier-asked-token-endpoint-upstream", "a courier asked for a token endpoint that its upstream has not"),
     ("courier-cant-answered", "a courier can't be answered"),
@@ -162,6 +163,10 @@ pub const NAMES: [(&str, &str); 304] = [
     ("limit.anomaly", "a credential sends far beyond its history"),
     ("listener-gone", "the listener is gone"),
     ("listening-socket-lost", "a listening socket is lost; the others go on"),
+    ("listening-sockets-cant-lent", "the listening sockets can't be lent"),
+    ("listening-sockets-cant-taken", "listening sockets can't be taken over: all are bound anew"),
+    ("listening-sockets-lent-nobody", "the listening sockets were lent to nobody: not root"),
+    ("listening-sockets-taken-over", "listening sockets are taken over from who upgrades us"),
     ("load.less", "there is less load: mail is accepted but of those with more than their share"),
     ("load.much", "much load: credentials with more than their share are told to come again"),
     ("load.over", "there is less load again: everybody's mail is accepted"),

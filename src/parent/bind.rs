@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt, listen, setsockopt,
-    socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 
 use crate::config::plan::{Bind, Listener, Plan};
+use crate::sys::descriptor::listens_at;
 use crate::sys::service::{KEPT, Notifier};
 
 /// Connections that may wait to be accepted: what the system takes as its own default maximum (SOMAXCONN).
@@ -31,7 +31,8 @@ impl Sockets {
     /// Those of a start. What the service manager kept of our predecessor is bound already, and who waits there is not refused.
     pub fn bind(plan: &Plan, inherited: Vec<(String, OwnedFd)>, manager: &Notifier) -> Result<Self, String> {
         let (kept, inherited) = inherited.into_iter().partition::<Vec<_>, _>(|(name, _)| name == KEPT);
-        let mut kept: Vec<_> = kept.into_iter().filter_map(|(_, socket)| Some((address(&socket)?, socket))).collect();
+        let mut kept: Vec<_> =
+            kept.into_iter().filter_map(|(_, socket)| Some((listens_at(&socket)?, socket))).collect();
         let mut bound = Vec::new();
         for listener in &plan.listeners {
             for wanted in &listener.addresses {
@@ -92,14 +93,6 @@ impl Sockets {
     pub fn iter(&self) -> impl Iterator<Item = (u16, &OwnedFd)> {
         self.bound.iter().map(|(number, _, socket)| (*number, socket))
     }
-}
-
-/// Where a socket listens. None of one that doesn't.
-fn address(socket: &OwnedFd) -> Option<SocketAddr> {
-    let listens = getsockopt(socket, sockopt::AcceptConn).ok()?;
-    let at = listens.then(|| getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok())??;
-    let ipv4 = at.as_sockaddr_in().map(|at| SocketAddr::V4((*at).into()));
-    ipv4.or_else(|| at.as_sockaddr_in6().map(|at| SocketAddr::V6((*at).into())))
 }
 
 /// A bound, listening, non-blocking socket. What is set here is inherited by each accepted connection, so that no child

@@ -9,12 +9,14 @@
 mod asked;
 mod beginning;
 mod bind;
+mod borrower;
 mod change;
 mod child;
 mod hearing;
 mod household;
 mod launched;
 pub mod launcher;
+mod lender;
 mod offline;
 mod opened;
 mod outfit;
@@ -50,6 +52,7 @@ use asked::Asked;
 use bind::Sockets;
 use change::Change;
 use household::Household;
+use lender::Door;
 use outfit::Kept;
 use people::People;
 use post::Post;
@@ -85,6 +88,7 @@ struct Parent {
     signals: OwnedFd,
     /// Where commands come in; closed when nobody is left who could be asked.
     control: Option<UnixListener>,
+    door: Door,
     phase: Phase,
     household: Household,
     sockets: Sockets,
@@ -138,7 +142,8 @@ impl Parent {
     /// Everything that needs the whole of root or can fail for a reason the operator must mend: before any child exists.
     fn prepare(config: &Path, rehearsal: Option<PathBuf>, fallback: bool) -> Result<Self, String> {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
-        let inherited = service::sockets().map_err(|error| format!("taking the sockets of $LISTEN_FDS: {error}"))?;
+        let mut inherited =
+            service::sockets().map_err(|error| format!("taking the sockets of $LISTEN_FDS: {error}"))?;
         let notifier =
             Notifier::from_environment().map_err(|error| format!("connecting to $NOTIFY_SOCKET: {error}"))?;
         let plan = read(config)?;
@@ -153,8 +158,10 @@ impl Parent {
         let people = People::find(&plan, fallback)?;
         raise_descriptor_limit(outfit::descriptors(&plan))?;
         state::prepare(&plan, &people)?;
+        borrower::borrow(&plan, &mut inherited);
         let sockets = Sockets::bind(&plan, inherited, &notifier)?;
         let control = state::control_socket(&plan.runtime_directory)?;
+        let door = Door::open(&plan.runtime_directory)?;
         let kept = Kept::new(&plan, people.auditors)?;
         let signals = signal::catch(&[Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
             .map_err(|error| format!("catching signals: {error}"))?;
@@ -175,6 +182,7 @@ impl Parent {
             notifier,
             signals,
             control: Some(control),
+            door,
             phase: Phase::Opening,
             household: Household::with(launcher),
             sockets,

@@ -1,4 +1,4 @@
-//! The parent's loop: one `poll` over signals, children and the control socket. It never reads a stranger's byte.
+//! The parent's loop: one `poll` over signals, children, the control socket and the one for upgrades. It never reads a stranger's byte.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::child::{self, Standing};
 use super::hearing::{self, Hearing};
-use super::{Parent, Phase, change, state, stop, watch};
+use super::{Parent, Phase, change, lender, state, stop, watch};
 use crate::ipc::control::{File, Order, Report};
 use crate::ipc::packet::Arrival;
 use crate::role::start::BUILD;
@@ -25,6 +25,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 enum Wake {
     Signals,
     Administrator,
+    Borrower,
     Control(Instance),
     Log(Instance),
     Launcher,
@@ -39,6 +40,7 @@ pub fn run(parent: &mut Parent) -> Result<(), String> {
             match wake {
                 Wake::Signals => signals(parent)?,
                 Wake::Administrator => administrator(parent),
+                Wake::Borrower => lender::lend(parent),
                 Wake::Alone => stop::begin(parent),
                 Wake::Launcher => {
                     if let Some(launcher) = &parent.household.launcher {
@@ -62,8 +64,8 @@ pub fn run(parent: &mut Parent) -> Result<(), String> {
 }
 
 fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
-    let mut wakes = vec![Wake::Signals];
-    let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd()];
+    let mut wakes = vec![Wake::Signals, Wake::Borrower];
+    let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd(), parent.door.as_fd()];
     // Nothing is ever said there: it is readable when its other end is closed.
     let input = std::io::stdin();
     if parent.rehearsal.is_some() && !matches!(parent.phase, Phase::Closing { .. } | Phase::Closed) {
@@ -99,7 +101,7 @@ fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
     ready.sort_by_key(|wake| match wake {
         Wake::Log(_) => 0,
         Wake::Control(_) => 1,
-        Wake::Administrator | Wake::Alone => 2,
+        Wake::Administrator | Wake::Borrower | Wake::Alone => 2,
         Wake::Signals | Wake::Launcher => 3,
     });
     Ok(ready)

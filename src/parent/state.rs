@@ -9,6 +9,8 @@
 //! runtime_directory/    root, 0700
 //!   empty/              root, 0555: the root directory of everybody who needs no files
 //!   control.sock        commands, handed to the vault unread
+//!   lend.sock           copies of the listening sockets, for who upgrades the service
+//!   upgrade.sock        the same, from who upgrades it to who is started then
 //! ```
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};

@@ -5,7 +5,9 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrLike, SockaddrStorage, sendmsg};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sendmsg, sockopt,
+};
 use tokio::io::unix::AsyncFd;
 
 /// What one receive on a packet socket brought.
@@ -90,6 +92,14 @@ unsafe fn rights(header: &libc::msghdr) -> Vec<OwnedFd> {
         }
     }
     descriptors
+}
+
+/// Where a socket listens. None of one that doesn't.
+pub fn listens_at(socket: &OwnedFd) -> Option<SocketAddr> {
+    let listens = getsockopt(socket, sockopt::AcceptConn).ok()?;
+    let at = listens.then(|| getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok())??;
+    let ipv4 = at.as_sockaddr_in().map(|at| SocketAddr::V4((*at).into()));
+    ipv4.or_else(|| at.as_sockaddr_in6().map(|at| SocketAddr::V6((*at).into())))
 }
 
 /// Accepts one connection: close-on-exec, non-blocking.

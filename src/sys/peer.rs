@@ -28,7 +28,21 @@ pub fn process(socket: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     Ok(Some(getsockopt(&socket, PeerCredentials)?.pid()).filter(|pid| *pid > 0))
 }
 
-#[cfg(not(target_os = "linux"))]
+/// The process at the other end: of a socket that listens, the one that made it so.
+#[cfg(target_os = "openbsd")]
+pub fn process(socket: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    use std::os::fd::AsRawFd;
+    let mut peer = libc::sockpeercred { uid: 0, gid: 0, pid: 0 };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::sockpeercred>()).map_err(io::Error::other)?;
+    // SAFETY: the record is as long as `length` says, and both live longer than the call.
+    let status = unsafe {
+        let record = (&raw mut peer).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, record, &raw mut length)
+    };
+    if status == 0 { Ok(Some(peer.pid).filter(|pid| *pid > 0)) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "openbsd")))]
 pub fn process(_: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     Ok(None)
 }

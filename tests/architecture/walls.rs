@@ -207,8 +207,20 @@ const CRATES: [(&str, &[&str]); 26] = [
 /// Calls that stand for a power, and where they may be made.
 const CALLS: [(&str, &[&str]); 15] = [
     // new processes: the parent's, and the one program of a mailer; the demo plays the operator, and so does init
-    // for the first credential; the probe plays the intruder
-    ("process::Command", &["parent", "mailer/run.rs", "sys", "cli/demo", "cli/check", "cli/init", "sandbox/probe"]),
+    // for the first credential; upgrade has the service manager restart the service; the probe plays the intruder
+    (
+        "process::Command",
+        &[
+            "parent",
+            "mailer/run.rs",
+            "sys",
+            "cli/demo",
+            "cli/check",
+            "cli/init",
+            "cli/upgrade/restart.rs",
+            "sandbox/probe",
+        ],
+    ),
     ("posix_spawn", &["sys"]),
     // connections outwards
     ("TcpStream::connect", &["dialer", "cli/demo", "cli/doctor/dns", "cli/sendmail/talk", "sandbox/probe"]),
