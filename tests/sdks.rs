@@ -146,6 +146,13 @@ fn has_ids(ids: &Value, number: usize) -> bool {
     ids.len() == number && ids.iter().all(|id| id.as_str().is_some_and(|id| id.parse::<uuid::Uuid>().is_ok()))
 }
 
+/// Whether what was to leave in an hour is to leave in two.
+fn has_another_hour(calls: &[Value]) -> bool {
+    let time = |call: &str| found(calls, call)["scheduled_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let moved = time("updated").as_second() - time("later").as_second();
+    found(calls, "updated")["last_event"] == "scheduled" && (3540..3660).contains(&moved)
+}
+
 /// What a library makes of calls that are refused: nothing was kept, and this is its error.
 fn are_refused(calls: &[Value], library: &str, expected: &[(&str, Value)]) {
     for (call, error) in expected {
@@ -167,7 +174,9 @@ fn resend_for_node_sends_and_raises_its_own_errors() {
         ("bad sender", json!([403, "validation_error"])),
         ("unknown", json!([404, "not_found"])),
         ("unknown cancel", json!([404, "not_found"])),
-        ("update", json!([405, "method_not_allowed"])),
+        ("unknown update", json!([404, "not_found"])),
+        ("update too far", json!([422, "validation_error"])),
+        ("late update", json!([409, "validation_error"])),
     ];
     are_refused(&calls, "resend", &expected);
     let letter: Value =
@@ -182,6 +191,7 @@ fn resend_for_node_sends_and_raises_its_own_errors() {
     assert_eq!((&list["has_more"], list["data"].as_array().unwrap().len()), (&json!(true), 2), "{list}");
     assert_eq!(found(&calls, "later")["last_event"], "scheduled");
     assert!(found(&calls, "later")["scheduled_at"].is_string() && has_ids(of(&calls, "cancel").0, 1));
+    assert!(has_ids(of(&calls, "update").0, 1) && has_another_hour(&calls), "{calls:#?}");
     assert_eq!(found(&calls, "canceled")["last_event"], "canceled");
     they_arrive(&service, "resend", &["b@example.org", "b@example.org", "c@example.org"]);
     service.stop();
@@ -203,12 +213,14 @@ fn resend_for_python_sends_and_raises_its_own_errors() {
         ("bad address", json!(["ValidationError", 422, "validation_error"])),
         ("bad sender", json!(["ResendError", 403, "validation_error"])),
         ("unknown", json!(["ResendError", 404, "not_found"])),
+        ("late update", json!(["ResendError", 409, "validation_error"])),
     ];
     are_refused(&calls, "resend", &expected);
     let later = found(&calls, "later");
     assert_eq!((&later["last_event"], &later["to"]), (&json!("scheduled"), &json!(["b@example.org"])), "{later}");
     assert_eq!(later["tags"], json!([{"name": "kind", "value": "later"}]));
-    assert_eq!(of(&calls, "cancel").0[0], later["id"]);
+    assert_eq!((&of(&calls, "cancel").0[0], &of(&calls, "update").0[0]), (&later["id"], &later["id"]));
+    assert!(has_another_hour(&calls), "{calls:#?}");
     let list = &found(&calls, "list")["data"];
     assert_eq!((&list[0]["id"], &list[0]["last_event"]), (&later["id"], &json!("canceled")), "{list}");
     they_arrive(&service, "resend", &["b@example.org", "c@example.org"]);

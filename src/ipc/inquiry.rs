@@ -35,6 +35,8 @@ pub enum Inquiry {
     List(Page),
     /// That message is to be sent to nobody, if nobody has it and no courier is at it.
     Cancel { message: MessageId },
+    /// That message, which waits for the time that its sender gave, is to leave at this one, in microseconds since 1970.
+    Reschedule { message: MessageId, release_us: u64 },
     /// What is left of its limits.
     Allowance,
     /// What it may.
@@ -105,6 +107,7 @@ pub enum Finding {
     Listed(Listed),
     /// None: as above.
     Canceled(Option<Canceled>),
+    Rescheduled(Option<Rescheduled>),
     Allowance(Box<Allowance>),
     Card(Box<Card>),
     /// In the order of their ids; whether there are more in the direction in which was asked.
@@ -144,6 +147,14 @@ pub enum Canceled {
     /// Nobody gets it, whether that is so since now or was before.
     Done(Box<Submission>),
     /// It is too late, or an operator's to decide; nothing was changed.
+    Not(Box<Submission>),
+}
+
+/// What came of giving a message another time, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rescheduled {
+    Done(Box<Submission>),
+    /// It doesn't wait for a time any more, or it is an operator's to decide; nothing was changed.
     Not(Box<Submission>),
 }
 

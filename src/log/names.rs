@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 309] = [
+pub const NAMES: [(&str, &str); 310] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -263,6 +263,7 @@ pub const NAMES: [(&str, &str); 309] = [
     ("sealer-refused-head-audit-log", "the sealer refused the head of the audit log: it goes on unsealed"),
     ("sealer-remembers-less-than-signed", "the sealer remembers less than it has signed: was its state restored or lost?"),
     ("sealer-silent", "the sealer is silent: the log goes on unsealed until it answers"),
+    ("sender-gave-another-time", "its sender has given a message another time"),
     ("sender-message-cant-told-what", "the sender of a message can't be told what became of it"),
     ("sender-took-back", "its sender has taken a message back"),
     ("sent-without-what-api-cant", "sent without what its API can't carry"),

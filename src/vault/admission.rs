@@ -12,7 +12,7 @@ use super::load;
 use super::login::credentials::Way;
 use super::sender::Sender;
 use super::transaction::microseconds;
-use crate::config::slice::Protocol;
+use crate::config::slice::{Counter, Protocol};
 use crate::ipc::inquiry::Batch;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Manner, Utf8};
@@ -112,11 +112,15 @@ pub fn room(vault: &Vault, who: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Until when a listener holds a message that comes now; 0 where it holds none.
+pub fn latest_release(listener: &Counter) -> u64 {
+    listener.future_release.map_or(0, |longest| now_us().saturating_add(microseconds(longest)))
+}
+
 /// What an edge must not have taken: nobody could keep to it. The edge's clock is ours, a moment earlier.
 fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: bool) -> Option<Refusal> {
-    let longest = from.listener.future_release;
     let is_direct = from.delivery(manner) == Delivery::Direct;
-    let latest = longest.map_or(0, |longest| now_us().saturating_add(microseconds(longest)));
+    let latest = latest_release(&from.listener);
     match () {
         () if manner.utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) => {
             Some(Refusal::Utf8)

@@ -16,10 +16,11 @@ use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::audit::row::is_damage;
 use super::queue::cancel::{self, Taken};
+use super::queue::reschedule::{self, Moved, Wish};
 use super::shares::Shares;
 use super::store::Store;
 use super::store::submissions::Owner;
-use crate::ipc::inquiry::{Canceled, Finding, Inquiry, Submission};
+use crate::ipc::inquiry::{Canceled, Finding, Inquiry, Rescheduled, Submission};
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 use waiting::Places;
@@ -121,6 +122,11 @@ pub async fn answer(
             Ok(Finding::Happened(ask_store(vault, &asker, None, ask).await?))
         }
         Inquiry::Cancel { message } => Ok(Finding::Canceled(cancel(vault, &asker, message, event).await?)),
+        Inquiry::Reschedule { message, release_us } => {
+            let once = vault.onces.of(&asker.principal, message);
+            let wish = Wish { message, release_us, once };
+            Ok(Finding::Rescheduled(reschedule(vault, &asker, wish, event).await?))
+        }
         // The session answers these itself, from memory.
         Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) | Inquiry::Room(_) => Err(Refusal::StoreUnavailable),
     }
@@ -150,6 +156,24 @@ async fn cancel(vault: &Vault, asker: &Asker, message: MessageId, event: Event) 
         tracing::info!(%message, credential = asker.principal, "its sender has taken a message back");
     }
     Ok(Some(if taken == Taken::TooLate { Canceled::Not(found) } else { Canceled::Done(found) }))
+}
+
+/// Gives a message another time, and tells how it stands then.
+async fn reschedule(vault: &Vault, asker: &Asker, wish: Wish, event: Event) -> Result<Option<Rescheduled>, Refusal> {
+    let message = wish.message;
+    let ask = move |store: &mut Store<'_>, owner: Owner<'_>, now| {
+        let Some(moved) = reschedule::reschedule(store, owner, &wish, &event, now)? else { return Ok(None) };
+        let mask = store.ledger.masks.of_mail(owner.principal, Some(message));
+        Ok(store.submissions.find(owner, message, mask, now)?.map(|found| (moved, Box::new(found))))
+    };
+    let Some((moved, found)) = ask_store(vault, asker, Some(message), ask).await? else { return Ok(None) };
+    let Moved::Done(lanes, once) = moved else { return Ok(Some(Rescheduled::Not(found))) };
+    once.into_iter().for_each(|row| vault.onces.extend(row));
+    // It may be due before all that is known of there.
+    vault.schedule.borrow_mut().arrived(lanes);
+    vault.poke.notify_one();
+    tracing::info!(%message, credential = asker.principal, due_us = found.scheduled_us, "its sender has given a message another time");
+    Ok(Some(Rescheduled::Done(found)))
 }
 
 /// Asks the store. A row that can't be read is no reason for the store to end: whoever asks again

@@ -101,6 +101,22 @@ impl Onces {
         }
     }
 
+    /// What is known of that message's request, of that credential.
+    pub fn of(&self, principal: &str, message: MessageId) -> Option<Row> {
+        let known = self.known.borrow();
+        let own = known.orders.get(principal)?.iter();
+        own.filter_map(|(_, tag)| known.done.get(tag)).find(|row| row.message == message).cloned()
+    }
+
+    /// That one is known until another time, unless it was forgotten meanwhile.
+    pub fn extend(&self, row: Row) {
+        let mut known = self.known.borrow_mut();
+        if known.done.get(&row.tag).is_some_and(|known| known.message == row.message) {
+            // One that was there makes no more of them.
+            known.add(row);
+        }
+    }
+
     /// Lets go of what is over.
     pub fn sweep(&self, now_us: u64) {
         let mut known = self.known.borrow_mut();
@@ -301,6 +317,26 @@ mod tests {
             assert!(matches!(at(NOW + week + KEPT_US - 1), Verdict::Repeated(_)));
             assert!(matches!(at(NOW + week + KEPT_US), Verdict::New(_)));
         }
+    }
+
+    #[test]
+    fn what_is_to_leave_at_another_time_is_known_until_a_day_after_that() {
+        let all = onces(7, Vec::new());
+        let (first, _) = keep(&all, "shop", [1; 32]);
+        let (second, _) = keep(&all, "shop", [2; 32]);
+        assert_eq!((all.of("billing", first), all.of("shop", MessageId::now())), (None, None));
+        let row = all.of("shop", first).unwrap();
+        assert_eq!((row.message, row.expires_us), (first, NOW + KEPT_US));
+        all.extend(Row { expires_us: NOW + 3 * KEPT_US, ..row.clone() });
+        all.sweep(NOW + 2 * KEPT_US);
+        assert_eq!((all.of("shop", first).unwrap().expires_us, all.of("shop", second)), (NOW + 3 * KEPT_US, None));
+        all.sweep(NOW + 3 * KEPT_US);
+        // What was forgotten meanwhile stays so, and what has its key now stays as it is.
+        all.extend(row.clone());
+        assert_eq!(all.of("shop", first), None);
+        let (third, _) = keep(&all, "shop", [1; 32]);
+        all.extend(Row { expires_us: NOW + 5 * KEPT_US, ..row });
+        assert_eq!(all.of("shop", third).unwrap().expires_us, NOW + KEPT_US);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod leaving;
 pub mod listing;
 pub mod pending;
 pub mod reconcile;
+pub mod reschedule;
 
 use std::collections::BTreeSet;
 

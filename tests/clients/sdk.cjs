@@ -38,14 +38,18 @@ async function resend() {
   tell('bad sender', await emails.send({ ...simple, from: 'ceo@example.com' }));
   tell('unknown', await emails.get('01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e'));
   tell('unknown cancel', await emails.cancel('01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e'));
-  tell('update', await emails.update({ id: '01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e', scheduledAt: '2030-01-01T00:00:00Z' }));
+  tell('unknown update', await emails.update({ id: '01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e', scheduledAt: 'in 1 hour' }));
   if (!all.data) return;
   show('get', (await emails.get(all.data.id)).data);
   show('list', (await emails.list({ limit: 2 })).data);
   const scheduledAt = new Date(Date.now() + 3600e3).toISOString().replace(/\.\d+/, '');
   const later = await emails.send({ ...simple, scheduledAt });
   show('later', (await emails.get(later.data.id)).data);
+  tell('update', await emails.update({ id: later.data.id, scheduledAt: new Date(Date.now() + 7200e3).toISOString() }));
+  show('updated', (await emails.get(later.data.id)).data);
+  tell('update too far', await emails.update({ id: later.data.id, scheduledAt: '2199-01-01T00:00:00Z' }));
   tell('cancel', await emails.cancel(later.data.id));
+  tell('late update', await emails.update({ id: later.data.id, scheduledAt: 'in 1 hour' }));
   show('canceled', (await emails.get(later.data.id)).data);
 }
 

@@ -64,7 +64,10 @@ def resend():
     except sdk.exceptions.ResendError:
         return
     show("later", sdk.Emails.get(later))
+    tell("update", lambda: sdk.Emails.update({"id": later, "scheduled_at": "in 2 hours"}), one, error)
+    show("updated", sdk.Emails.get(later))
     tell("cancel", lambda: sdk.Emails.cancel(later), one, error)
+    tell("late update", lambda: sdk.Emails.update({"id": later, "scheduled_at": "in 2 hours"}), one, error)
     show("list", sdk.Emails.list({"limit": 1}))
 
 

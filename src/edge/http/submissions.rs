@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::http::request::Parts;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Session;
 use super::login::{Seat, away, changed};
 use super::members::{Findings, Table};
 use super::query::{Query, number};
 use super::reply::{self, Code, Fault, Reply};
+use super::{Session, mime, schedule};
+use crate::config::slice::Desk;
 use crate::edge::front::Phase;
-use crate::ipc::inquiry::{Canceled, Finding, Inquiry, LONGEST_WAIT_MS, Over, Submission};
+use crate::ipc::inquiry::{Canceled, Finding, Inquiry, LONGEST_WAIT_MS, Over, Rescheduled, Submission};
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 pub use listing::{cursor, list, tag};
@@ -92,8 +94,34 @@ pub async fn cancel(
 pub async fn canceled(seat: &mut Seat, message: MessageId) -> Result<Box<Submission>, Fault> {
     match ask(seat, Inquiry::Cancel { message }).await? {
         Finding::Canceled(Some(Canceled::Done(found))) => Ok(found),
-        Finding::Canceled(Some(Canceled::Not(found))) => Err(Fault::new(Code::NotCancelable, too_late(&found))),
+        Finding::Canceled(Some(Canceled::Not(found))) => {
+            Err(Fault::new(Code::NotCancelable, too_late("taken back", &found)))
+        }
         Finding::Canceled(None) => Err(unknown()),
+        _ => Err(astray()),
+    }
+}
+
+/// That message as it waits for another time, which this listener holds messages for.
+pub async fn rescheduled(
+    seat: &mut Seat,
+    desk: &Desk,
+    message: MessageId,
+    time: Timestamp,
+) -> Result<Box<Submission>, Fault> {
+    let when = mime::now();
+    schedule::may_wait(time, &when, desk)?;
+    let inquiry = Inquiry::Reschedule { message, release_us: schedule::release_us(time) };
+    let refuse = |refusal| match refusal {
+        Refusal::HeldTooLong => schedule::held_too_long(time, &when, desk),
+        _ => refused(refusal),
+    };
+    match seat.visit.inquire(inquiry).await.map_err(away)?.map_err(refuse)? {
+        Finding::Rescheduled(Some(Rescheduled::Done(found))) => Ok(found),
+        Finding::Rescheduled(Some(Rescheduled::Not(found))) => {
+            Err(Fault::new(Code::NotReschedulable, too_late("given another time", &found)))
+        }
+        Finding::Rescheduled(None) => Err(unknown()),
         _ => Err(astray()),
     }
 }
@@ -146,10 +174,10 @@ pub fn astray() -> Fault {
     Fault::new(Code::InternalError, "the answer does not fit the question; tell the operator").closing()
 }
 
-fn too_late(found: &Submission) -> String {
+fn too_late(what: &str, found: &Submission) -> String {
     let status = word(found.status);
     format!(
-        "it can't be taken back, and nothing was changed: its status is \"{status}\" (see the submission for its recipients)"
+        "it can't be {what}, and nothing was changed: its status is \"{status}\" (see the submission for its recipients)"
     )
 }
 

@@ -122,6 +122,7 @@ names! {
     AlertEnd "alert.end"
     AlertTest "alert.test"
     StoreDowngrade "store.downgrade"
+    QueueReschedule "queue.reschedule"
 }
 
 /// How it ended, in five words that never become six.

@@ -1,4 +1,4 @@
-//! A session asks what became of its credential's mail, or takes it back, and what that credential may.
+//! A session asks what became of its credential's mail, or takes it back or gives it another time, and what that credential may.
 
 use std::rc::Rc;
 
@@ -10,8 +10,9 @@ use crate::ipc::inquiry::{Finding, Inquiry};
 use crate::ipc::session::Answer;
 use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
+use crate::vault::admission;
 use crate::vault::inquiries::{self, Asker};
-use crate::vault::queue::cancel;
+use crate::vault::queue::{cancel, reschedule};
 
 impl Session {
     /// Looks it up beside the other sessions. Whose mail that is, the login says and not the question.
@@ -49,11 +50,22 @@ impl Session {
             self.say(Answer::Found { slot: self.slot, finding }).await;
             return Ok(());
         }
+        let event = match &inquiry {
+            Inquiry::Reschedule { release_us, .. } => {
+                // As at MAIL: of an edge that didn't ask this itself, too.
+                if *release_us > admission::latest_release(&self.listener) {
+                    self.say(Answer::Refused { slot: self.slot, refusal: Refusal::HeldTooLong }).await;
+                    return Ok(());
+                }
+                reschedule::event()
+            }
+            _ => cancel::event(),
+        };
         let (leave, left) = oneshot::channel();
         self.moment = Moment::Inquiring(Some(leave));
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
         let who = Asker { principal: principal.credential.id.clone(), since_us: principal.credential.since_us };
-        let event = self.sender(&principal).describe(cancel::event(), None);
+        let event = self.sender(&principal).describe(event, None);
         spawn_local(async move {
             let found = inquiries::answer(&vault, who, inquiry, event, left).await;
             let _ = post.send((to.0, to.1, News::Found(found)));

@@ -58,6 +58,7 @@ pub struct Hold<'c> {
     release_others: Statement<'c>,
     retry: Statement<'c>,
     extend: Statement<'c>,
+    reschedule: [Statement<'c>; 2],
     under_way: Statement<'c>,
     held_under_way: Statement<'c>,
     lanes: Statement<'c>,
@@ -101,6 +102,13 @@ impl<'c> Hold<'c> {
                         AND (?3 IS NULL OR instr(',' || lane || ',', ',' || ?3 || ',') > 0)",
             )?,
             extend: sql("UPDATE spool_msg SET expires_us = max(expires_us, ?2) WHERE id = ?1")?,
+            // Since when somebody is late counts from then on, as when it was accepted.
+            reschedule: [
+                sql(
+                    "UPDATE spool_rcpt SET next_us = ?2, since_us = iif(since_us IS NULL, NULL, ?2) WHERE msg = ?1 AND state = 0",
+                )?,
+                sql("UPDATE spool_msg SET expires_us = expires_us + ?3 - ?2 WHERE id = ?1")?,
+            ],
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
             held_under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1 AND held = 1")?,
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
@@ -170,6 +178,14 @@ impl<'c> Hold<'c> {
     /// Its time is not over before then.
     pub fn extend(&mut self, row: i64, expires_us: u64) -> Result<()> {
         self.extend.execute(params![row, integer(expires_us)]).map(drop)
+    }
+
+    /// Makes all of a message due then that was due at another time; how long it is tried from then on stays as it was. Gives how
+    /// many.
+    pub fn reschedule(&mut self, row: i64, before_us: u64, due_us: u64) -> Result<usize> {
+        let [recipients, message] = &mut self.reschedule;
+        message.execute(params![row, integer(before_us), integer(due_us)])?;
+        recipients.execute(params![row, integer(due_us)])
     }
 
     /// Recipients that a courier has at this moment.

@@ -22,6 +22,7 @@ pub struct Row {
 
 pub struct Once<'c> {
     keep: Statement<'c>,
+    extend: Statement<'c>,
     forget: Statement<'c>,
     forget_of: Statement<'c>,
     erase: Statement<'c>,
@@ -36,6 +37,7 @@ impl<'c> Once<'c> {
             keep: sql(
                 "INSERT OR REPLACE INTO once (tag, principal, fingerprint, message, expires_us) VALUES (?, ?, ?, ?, ?)",
             )?,
+            extend: sql("UPDATE once SET expires_us = ?3 WHERE tag = ?1 AND message = ?2")?,
             forget: sql("DELETE FROM once WHERE tag = ? AND message = ?")?,
             forget_of: sql("DELETE FROM once WHERE principal = ?")?,
             erase: sql("DELETE FROM once WHERE message = ?")?,
@@ -50,6 +52,11 @@ impl<'c> Once<'c> {
         let message = row.message.uuid();
         let columns = params![row.tag, row.principal, row.fingerprint, message.as_bytes(), integer(row.expires_us)];
         self.keep.execute(columns).map(drop)
+    }
+
+    /// This one is known until then, unless another took its place.
+    pub fn extend(&mut self, row: &Row) -> Result<()> {
+        self.extend.execute(params![row.tag, row.message.uuid().as_bytes(), integer(row.expires_us)]).map(drop)
     }
 
     /// Forgets this one, unless another took its place.

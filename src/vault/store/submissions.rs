@@ -31,6 +31,8 @@ pub struct Submissions<'c> {
     find: Statement<'c>,
     /// Whether somebody has it, or a courier is at it, or it is held of somebody: a copy's recipient, too.
     is_bound: Statement<'c>,
+    /// When all of it, copies too, are to be tried for the first time; none where somebody was, is held, or it is a suspect.
+    untried: Statement<'c>,
     is_to: Statement<'c>,
     list: Lists<'c>,
     tally: Tally<'c>,
@@ -71,6 +73,10 @@ impl<'c> Submissions<'c> {
             is_bound: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state IN (1, 2) OR state = 0 AND held > 0))",
             )?,
+            untried: sql(
+                "SELECT iif(max(state <> 0 OR held > 0 OR attempts > 0) OR max(ended) > 0, NULL, min(next_us)) \
+                 FROM spool_rcpt JOIN spool_msg ON id = msg WHERE msg = ?",
+            )?,
             is_to: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ?1 AND n < ?2 AND rcpt = ?3 COLLATE NOCASE)",
             )?,
@@ -100,6 +106,22 @@ impl<'c> Submissions<'c> {
             _ => Stop::TooLate,
         };
         Ok(Some((row, stop)))
+    }
+
+    /// The row of that message, if this credential may see it, and when it is to leave, if it waits for that alone.
+    pub fn scheduled(
+        &mut self,
+        owner: Owner<'_>,
+        message: MessageId,
+        now_us: u64,
+    ) -> Result<Option<(i64, Option<u64>)>> {
+        let Some((row, named, aside, _)) = self.head(owner, message, now_us)? else { return Ok(None) };
+        let standing = self.tally.of(row, named, aside, now_us)?;
+        let untried: Option<i64> = self.untried.query_row([row], |row| row.get(0))?;
+        let due = untried.and_then(|due| u64::try_from(due).ok());
+        // A copy that is due is about to leave.
+        let due = due.filter(|due| standing.status == Status::Scheduled && *due > now_us);
+        Ok(Some((row, due)))
     }
 
     fn head(&mut self, owner: Owner<'_>, message: MessageId, now_us: u64) -> Result<Option<Head>> {

@@ -4,6 +4,7 @@ mod cancel;
 mod happenings;
 mod labels;
 mod list;
+mod reschedule;
 mod standings;
 mod waits;
 

@@ -13,6 +13,7 @@ pub enum Call {
     ResendBatch,
     ResendOne,
     ResendAll,
+    ResendUpdate,
     ResendCancel,
     ResendList,
     PostmarkEmail,
@@ -26,12 +27,13 @@ pub enum Call {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and whose.
-const CALLS: [(&str, &[Method], &str, Call, Surface); 21] = [
+const CALLS: [(&str, &[Method], &str, Call, Surface); 22] = [
     ("/v1/send-bulk", &[Method::POST], "POST", Call::Bulk, Surface::V1),
     ("/send", &[Method::POST], "POST", Call::Send, Surface::Send),
     ("/emails", &[Method::POST], "GET, POST", Call::ResendEmail, Surface::Resend),
     ("/emails", &[Method::GET], "GET, POST", Call::ResendAll, Surface::Resend),
-    ("/emails/{id}", &[Method::GET], "GET", Call::ResendOne, Surface::Resend),
+    ("/emails/{id}", &[Method::GET], "GET, PATCH", Call::ResendOne, Surface::Resend),
+    ("/emails/{id}", &[Method::PATCH], "GET, PATCH", Call::ResendUpdate, Surface::Resend),
     ("/emails/{id}/cancel", &[Method::POST], "POST", Call::ResendCancel, Surface::Resend),
     ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),
     ("/domains", &[Method::GET], "GET", Call::ResendList, Surface::Resend),
@@ -64,14 +66,27 @@ impl Call {
         CALLS.iter().find(|row| row.3 == self).map_or("", |row| row.0)
     }
 
-    /// Nothing is sent by it, and its body, if some client sends one, says nothing.
+    /// Nothing is sent by it.
     pub const fn is_look_up(self) -> bool {
         matches!(self, Self::ResendList | Self::PostmarkServer) || self.is_asked_of_the_vault()
     }
 
-    /// What became of mail, or taking some back.
+    /// What became of mail, or taking some back, or giving it another time.
     pub const fn is_asked_of_the_vault(self) -> bool {
-        matches!(self, Self::ResendOne | Self::ResendAll | Self::ResendCancel | Self::PostmarkOne | Self::PostmarkAll)
+        matches!(
+            self,
+            Self::ResendOne
+                | Self::ResendAll
+                | Self::ResendUpdate
+                | Self::ResendCancel
+                | Self::PostmarkOne
+                | Self::PostmarkAll
+        )
+    }
+
+    /// Its body says something; that of another, if some client sends one, doesn't.
+    pub const fn reads_its_body(self) -> bool {
+        matches!(self, Self::ResendUpdate) || !self.is_look_up()
     }
 
     pub fn surface(self) -> Surface {

@@ -82,6 +82,8 @@ pub async fn serve(
     }
     if !call.is_look_up() {
         may_begin(&seat, &grant, &head.headers, call)?;
+    }
+    if call.reads_its_body() {
         media::require_json(&head.headers)?;
     }
     let key = Key::of(&head.headers)?;
@@ -221,6 +223,7 @@ impl Customer<'_> {
                 };
                 Ok(resend::batch(results, is_permissive, *id))
             }
+            Call::ResendUpdate => look::update(self.seat, &self.session.front.desk, head.uri.path(), octets, *id).await,
             call if call.is_asked_of_the_vault() => look::answer(self.seat, call, head, *id).await,
             Call::ResendList => Ok(resend::nothing(*id)),
             Call::UsesendEmail => {

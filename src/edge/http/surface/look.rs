@@ -1,4 +1,4 @@
-//! Look-ups of the surfaces: what became of a message, of all of them, and taking one back, asked of the vault as `/v1` asks it and
+//! Look-ups of the surfaces: what became of a message, of all of them, taking one back, and giving one another time, asked of the vault as `/v1` asks it and
 //! answered in their clients' words.
 
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::http::request::Parts;
 
 use super::{Call, postmark, resend, single};
+use crate::config::slice::Desk;
 use crate::edge::http::login::Seat;
 use crate::edge::http::members::{Findings, Table};
 use crate::edge::http::query::{Query, number};
@@ -30,7 +31,7 @@ pub async fn answer(seat: &mut Seat, call: Call, head: &Parts, id: MessageId) ->
         Call::ResendOne => Ok(resend::email(&*find(seat, path).await?, id)),
         Call::ResendCancel => {
             let message = named(path).ok_or_else(submissions::unknown)?;
-            Ok(resend::canceled(&*submissions::canceled(seat, message).await?, id))
+            Ok(resend::changed(&*submissions::canceled(seat, message).await?, id))
         }
         Call::ResendAll => {
             let Listed { all, next } = listed(seat, page(head.uri.query())?, &mut Patience::none()).await?;
@@ -47,6 +48,13 @@ pub async fn answer(seat: &mut Seat, call: Call, head: &Parts, id: MessageId) ->
             Ok(postmark::messages(&all, total, id))
         }
     }
+}
+
+/// Gives a message the time that the body has.
+pub async fn update(seat: &mut Seat, desk: &Desk, path: &str, octets: &[u8], id: MessageId) -> Result<Reply, Fault> {
+    let time = resend::time(octets)?;
+    let message = named(path).ok_or_else(submissions::unknown)?;
+    Ok(resend::changed(&*submissions::rescheduled(seat, desk, message, time).await?, id))
 }
 
 /// The message whose id stands in a path, behind the name of what it is one of.

@@ -1,6 +1,8 @@
-//! Resend's API: `POST /emails` and `/emails/batch`, read and answered as its clients expect, and what became of emails (`look`).
+//! Resend's API: `POST /emails` and `/emails/batch`, read and answered as its clients expect, what became of emails (`look`), and
+//! another time for one (`update`).
 
 mod look;
+mod update;
 
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ use crate::edge::http::{schedule, v1};
 use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
 
-pub use look::{canceled, email, emails};
+pub use look::{changed, email, emails};
+pub use update::time;
 
 pub const MAX_BATCH: usize = 100;
 /// How a batch is judged: `strict` or `permissive`.
@@ -66,7 +69,7 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
             ("tags", _) => *node = tags(std::mem::replace(node, Node::Null)),
             ("scheduled_at", Node::Text(text)) => {
                 if let Some((wait, time)) = schedule::ahead(text).and_then(|wait| Some((wait, from_now(wait)?))) {
-                    (ahead, *node) = (Some(wait), Node::Text(time.into()));
+                    (ahead, *node) = (Some(wait), Node::Text(time.to_string().into()));
                 }
             }
             _ => {}
@@ -77,9 +80,9 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     Ok(letter)
 }
 
-/// The time that lies so far ahead, as `/v1/send` has it. None: there is none so far.
-fn from_now(wait: Duration) -> Option<String> {
-    Timestamp::now().checked_add(wait).ok().map(|time| time.to_string())
+/// The time that lies so far ahead. None: there is none so far.
+fn from_now(wait: Duration) -> Option<Timestamp> {
+    Timestamp::now().checked_add(wait).ok()
 }
 
 /// Some clients write a tag as an object of its name and value.

@@ -83,7 +83,7 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
         |path: &str| find(path, &hyper::Method::GET, &[Serve::Resend, Serve::Postmark]).map(|found| (found.1, found.2));
     for (path, allow, call) in [
         ("/emails", "GET, POST", Call::ResendAll),
-        ("/resend/emails/x", "GET", Call::ResendOne),
+        ("/resend/emails/x", "GET, PATCH", Call::ResendOne),
         // A batch is no email, and a cancel is asked for otherwise.
         ("/emails/batch", "POST", Call::ResendBatch),
         ("/emails/x/cancel", "POST", Call::ResendCancel),
@@ -92,6 +92,8 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
     ] {
         assert_eq!(got(path), Some((allow, call)), "{path}");
     }
+    let patched = find("/resend/emails/x", &hyper::Method::PATCH, &[Serve::Resend]).map(|found| found.2);
+    assert_eq!(patched, Some(Call::ResendUpdate));
     for path in ["/emails/x/y", "/emails//cancel", "/messages/outbound/x", "/messages/outbound/x/dump"] {
         assert_eq!(got(path), None, "{path}");
     }

@@ -106,6 +106,8 @@ pub struct Seen {
     pub waiting: Option<(Slot, Inquiry)>,
     /// Pages that it was asked for.
     pub pages: Vec<Page>,
+    /// When messages were to leave instead, in microseconds since 1970.
+    pub times: Vec<u64>,
     /// Batches that it was asked to have room for.
     pub rooms: Vec<Batch>,
     /// What was posted to hooks.
@@ -329,6 +331,9 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
             Ask::Inquire { slot, inquiry } => {
                 if let Inquiry::List(page) = &inquiry {
                     seen.lock().unwrap().pages.push(page.clone());
+                }
+                if let Inquiry::Reschedule { release_us, .. } = &inquiry {
+                    seen.lock().unwrap().times.push(*release_us);
                 }
                 let finding = super::submissions::finding(&ways, &seen.lock().unwrap().kept, &inquiry);
                 if finding.is_none() {

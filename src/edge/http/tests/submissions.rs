@@ -9,7 +9,7 @@ use super::house::{House, KEY, Message, Ways, post_with};
 use crate::edge::front::Phase;
 use crate::ipc::happening::{Happened, Happening, Kind};
 use crate::ipc::inquiry::{
-    Canceled, Cause, Counts, Cursor, Finding, Inquiry, Listed, Over, Page, Recipient, Status, Submission,
+    Canceled, Cause, Counts, Cursor, Finding, Inquiry, Listed, Over, Page, Recipient, Rescheduled, Status, Submission,
 };
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -46,7 +46,8 @@ pub fn submission(message: &Message) -> Submission {
     }
 }
 
-/// What the vault says to an inquiry; none: it waits. A message to one recipient alone was taken back, another can't be.
+/// What the vault says to an inquiry; none: it waits. A message to one recipient alone was taken back, or
+/// has another time; another can't be.
 pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Finding> {
     let found = |id: MessageId| kept.iter().find(|one| one.id == id).map(submission).map(Box::new);
     Some(match inquiry {
@@ -93,6 +94,15 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
             }
             _ => Canceled::Not(found),
         })),
+        Inquiry::Reschedule { message, release_us } => {
+            Finding::Rescheduled(found(*message).map(|mut found| match found.count {
+                Some(1) => {
+                    (found.status, found.scheduled_us) = (Status::Scheduled, Some(*release_us));
+                    Rescheduled::Done(found)
+                }
+                _ => Rescheduled::Not(found),
+            }))
+        }
         Inquiry::Room(_) => Finding::Room,
         Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => {
             super::keys::finding(inquiry, u64::try_from(kept.len()).unwrap())

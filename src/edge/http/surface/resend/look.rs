@@ -53,7 +53,7 @@ struct List<'a> {
 }
 
 #[derive(Serialize)]
-struct Canceled {
+struct Changed {
     object: &'static str,
     id: String,
 }
@@ -72,9 +72,9 @@ pub fn emails(all: &[Submission], has_more: bool, id: MessageId) -> Reply {
     reply::json(StatusCode::OK, &list, id)
 }
 
-/// It was taken back.
-pub fn canceled(found: &Submission, id: MessageId) -> Reply {
-    reply::json(StatusCode::OK, &Canceled { object: OBJECT, id: found.message.to_string() }, id)
+/// It was taken back, or has another time.
+pub fn changed(found: &Submission, id: MessageId) -> Reply {
+    reply::json(StatusCode::OK, &Changed { object: OBJECT, id: found.message.to_string() }, id)
 }
 
 fn summary(found: &Submission) -> Email<'_> {
