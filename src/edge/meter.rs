@@ -5,11 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::ipc::counted::{Api, Count, Counted, Status};
-use crate::ipc::figures::family::Value;
+use crate::ipc::figures::family::{Spread, Value};
 use crate::ipc::figures::metric::Metric;
-
-/// What a request took is counted in its buckets.
-const TOOK: Metric = Metric::HttpDuration;
 
 #[derive(Debug, Default)]
 pub struct Meter(Mutex<State>);
@@ -19,12 +16,17 @@ struct State {
     open: u64,
     under_way: u64,
     counts: BTreeMap<Count, u64>,
-    took: BTreeMap<Api, Value>,
+    took: Spreads,
+    bodies: Spreads,
     /// How many were open and under way when that was said last.
     told: (u64, u64),
     /// It is to be said whatever it was: there is another vault, or it could not be said.
     is_due: bool,
 }
+
+/// What was measured of requests, by their APIs, in the buckets of a metric.
+#[derive(Debug, Default)]
+struct Spreads(BTreeMap<Api, Value>);
 
 /// A connection, until this is dropped.
 pub struct Open<'a>(&'a Meter);
@@ -51,11 +53,15 @@ impl Meter {
         UnderWay(self)
     }
 
-    /// A request was answered with this status, so long after its head was read.
-    pub fn answered(&self, api: Api, status: u16, took: Duration) {
+    /// A request was answered with this status, so long after its head was read, and so much of its body was.
+    pub fn answered(&self, api: Api, status: u16, took: Duration, octets: u64) {
         self.count(Count::Answered(api, Status::of(status)));
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.lock().took.entry(api).or_insert_with(|| Value::none(TOOK)).add(TOOK, micros);
+        let mut state = self.lock();
+        state.took.add(Metric::HttpDuration, api, micros);
+        if octets > 0 {
+            state.bodies.add(Metric::HttpBody, api, octets);
+        }
     }
 
     /// What is to be told, where there is anything new. It counts as told.
@@ -66,11 +72,10 @@ impl Meter {
             return None;
         }
         (state.told, state.is_due) = (at_hand, false);
-        let (counts, took) = (std::mem::take(&mut state.counts), std::mem::take(&mut state.took));
+        let counts = std::mem::take(&mut state.counts).into_iter().collect();
         let (open, under_way) = at_hand;
-        let spread = |(api, value)| if let Value::Spread(spread) = value { Some((api, spread)) } else { None };
-        let (counts, took) = (counts.into_iter().collect(), took.into_iter().filter_map(spread).collect());
-        Some(Counted { listener: listener.to_owned(), open, under_way, counts, took })
+        let (took, bodies) = (state.took.take(), state.bodies.take());
+        Some(Counted { listener: listener.to_owned(), open, under_way, counts, took, bodies })
     }
 
     /// It could not be told: it is told with what comes next.
@@ -81,11 +86,8 @@ impl Meter {
             let number = state.counts.entry(what).or_default();
             *number = number.saturating_add(much);
         }
-        for (api, spread) in counted.took {
-            if let Value::Spread(own) = state.took.entry(api).or_insert_with(|| Value::none(TOOK)) {
-                own.merge(&spread);
-            }
-        }
+        state.took.put_back(Metric::HttpDuration, counted.took);
+        state.bodies.put_back(Metric::HttpBody, counted.bodies);
     }
 
     /// There is another vault, which knows of nothing that is open.
@@ -95,6 +97,25 @@ impl Meter {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spreads {
+    fn add(&mut self, metric: Metric, api: Api, much: u64) {
+        self.0.entry(api).or_insert_with(|| Value::none(metric)).add(metric, much);
+    }
+
+    fn take(&mut self) -> Vec<(Api, Spread)> {
+        let spread = |(api, value)| if let Value::Spread(spread) = value { Some((api, spread)) } else { None };
+        std::mem::take(&mut self.0).into_iter().filter_map(spread).collect()
+    }
+
+    fn put_back(&mut self, metric: Metric, spreads: Vec<(Api, Spread)>) {
+        for (api, spread) in spreads {
+            if let Value::Spread(own) = self.0.entry(api).or_insert_with(|| Value::none(metric)) {
+                own.merge(&spread);
+            }
+        }
     }
 }
 
@@ -127,19 +148,26 @@ mod tests {
         assert_eq!(meter.take("a"), None);
         let open = meter.open();
         meter.count(Count::Connection(Met::Begun));
-        meter.answered(Api::V1, 202, Duration::from_millis(7));
+        meter.answered(Api::V1, 202, Duration::from_millis(7), 1024);
         let told = meter.take("a").unwrap();
         assert_eq!((told.open, told.under_way, told.listener.as_str()), (1, 0, "a"));
         let counts = vec![(Count::Connection(Met::Begun), 1), (Count::Answered(Api::V1, Status::of(202)), 1)];
         assert_eq!(told.counts, counts);
-        assert_eq!(told.took[0].1.sum, 7000);
+        assert_eq!(
+            (told.took[0].1.sum, &told.bodies[0].1.counts[..2], told.bodies[0].1.sum),
+            (7000, &[1, 0][..], 1024)
+        );
         assert_eq!(meter.take("a"), None);
 
-        meter.answered(Api::V1, 202, Duration::from_millis(9));
+        meter.answered(Api::V1, 202, Duration::from_millis(9), 1025);
+        // Of what has no body there is none of no length.
+        meter.answered(Api::Ops, 200, Duration::from_millis(1), 0);
         meter.put_back(told);
         let told = meter.take("a").unwrap();
         assert_eq!(told.counts[1], (Count::Answered(Api::V1, Status::of(202)), 2));
         assert_eq!((told.took[0].1.sum, told.took[0].1.counts.iter().sum::<u64>()), (16_000, 2));
+        assert_eq!((told.took.len(), told.bodies.len()), (2, 1));
+        assert_eq!((&told.bodies[0].1.counts[..2], told.bodies[0].1.sum), (&[1, 1][..], 2049));
         // A vault that is new hears how much is open, whether or not something was counted since.
         meter.forget();
         assert_eq!(meter.take("a").unwrap().open, 1);

@@ -16,6 +16,8 @@ pub struct Counted {
     pub counts: Vec<(Count, u64)>,
     /// What requests took from their head to their answer, in microseconds.
     pub took: Vec<(Api, Spread)>,
+    /// What was read of the bodies of those that had one, in octets.
+    pub bodies: Vec<(Api, Spread)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

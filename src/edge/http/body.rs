@@ -2,11 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
 use super::letter;
@@ -51,20 +54,30 @@ pub struct Whole {
     pub place: Place,
 }
 
+/// How much of a request's body was read. It stands beside the request's head for whoever counts what was answered.
+#[derive(Clone, Debug, Default)]
+pub struct Measure(Arc<AtomicU64>);
+
+impl Measure {
+    pub fn octets(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, octets: usize) {
+        self.0.fetch_add(u64::try_from(octets).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 /// Reads the whole body of a client that is known, in the room of its key.
-pub async fn read(headers: &HeaderMap, body: Incoming, grant: &Grant) -> Result<Whole, Fault> {
+pub async fn read(head: &Parts, body: Incoming, grant: &Grant) -> Result<Whole, Fault> {
     let bounds = if grant.form.is_some() { &OF_VISITORS } else { &OF_CLIENTS };
-    read_within(headers, body, &grant.principal, bounds).await
+    read_within(head, body, &grant.principal, bounds).await
 }
 
 /// The same within other bounds. Only what has come counts: a length that is announced costs its client nothing.
-pub async fn read_within(
-    headers: &HeaderMap,
-    mut body: Incoming,
-    holder: &str,
-    bounds: &Bounds,
-) -> Result<Whole, Fault> {
-    let last = announced(headers, bounds.most)?.unwrap_or(bounds.most);
+pub async fn read_within(head: &Parts, mut body: Incoming, holder: &str, bounds: &Bounds) -> Result<Whole, Fault> {
+    let measure = head.extensions.get::<Measure>();
+    let last = announced(&head.headers, bounds.most)?.unwrap_or(bounds.most);
     let mut place = bounds.room.place(holder);
     let mut octets = Vec::new();
     let start = Instant::now();
@@ -77,6 +90,9 @@ pub async fn read_within(
             Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
                 let data = frame.into_data().unwrap_or_default();
+                if let Some(measure) = measure {
+                    measure.add(data.len());
+                }
                 let length = octets.len() + data.len();
                 if length > bounds.most {
                     return Err(too_large(bounds.most));

@@ -51,7 +51,7 @@ pub async fn post(
 ) -> Result<Reply, Fault> {
     // Whoever floods it floods those of its own address.
     let poster = session.origin(&head.headers).to_string();
-    let whole = body::read_within(&head.headers, body, &poster, &BOUNDS).await?;
+    let whole = body::read_within(head, body, &poster, &BOUNDS).await?;
     *unread = false;
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);

@@ -267,16 +267,18 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
     let begun = Instant::now();
     let until = begun + REQUEST - AFTERMATH;
     let desk = Arc::clone(&session.front);
-    let _under_way = desk.meter.begin();
+    let (_under_way, read) = (desk.meter.begin(), body::Measure::default());
+    let measure = read.clone();
     let mut reply = apart(tongue, id, (session.peer, &desk.meter), async move {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(measure);
         work(&own, &head, body, tongue, id, until, leaves).await
     })
     .await;
     if served >= REQUESTS || session.leaves() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    desk.meter.answered(api, reply.status().as_u16(), begun.elapsed());
+    desk.meter.answered(api, reply.status().as_u16(), begun.elapsed(), read.octets());
     Ok(reply)
 }
 

@@ -62,7 +62,7 @@ pub async fn send_raw(
     let grant = seat.enter(session, &head.headers).await?;
     submit::is_good_for(&seat, &grant, Scope::SendRaw, &None)?;
     media::require_message(&head.headers)?;
-    let whole = body::read(&head.headers, body, &grant).await?;
+    let whole = body::read(head, body, &grant).await?;
     *unread = false;
     let raw::Sent { kept, message_id, warnings } =
         raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
@@ -99,7 +99,7 @@ async fn written(
     // Before its body, which whoever may not send at all needn't send either.
     submit::is_good_for(seat, &grant, Scope::Send, &None)?;
     media::require_json(&head.headers)?;
-    let body::Whole { octets, place } = body::read(&head.headers, body, &grant).await?;
+    let body::Whole { octets, place } = body::read(head, body, &grant).await?;
     *unread = false;
     let letter = v1::letter(&octets, grant.only_sender())?;
     Ok((grant, letter, place))

@@ -130,6 +130,8 @@ metrics! {
     HttpRequests "gatepost_http_requests" Counter, ["surface" "code"] "Requests that were answered, by whose API they spoke."
     HttpDuration "gatepost_http_request_duration_seconds" Histogram(DURATIONS), ["surface"]
         "From the head of a request to its answer, with its body's time and with what its client asked to wait for."
+    HttpBody "gatepost_http_request_body_bytes" Histogram(SIZES), ["surface"]
+        "Bodies of requests that had one, as far as they were read: of what was refused in the middle, what had come."
     HttpInFlight "gatepost_http_requests_in_flight" Gauge, [] "Requests that are worked on now."
     HttpProtocolErrors "gatepost_http_protocol_errors" Counter, ["reason"]
         "Connections that ended over octets that are no request, or none that has one meaning."

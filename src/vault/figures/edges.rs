@@ -18,6 +18,9 @@ const MOST: u64 = 1_000_000;
 /// Microseconds that a request may take, and some more.
 const LONGEST_US: u64 = 120_000_000;
 
+/// Octets that a body may have, and some more.
+const LARGEST: u64 = 1 << 25;
+
 /// How much each edge has under way at each listener, as it said last. Gone with the edge.
 #[derive(Debug, Default)]
 pub struct Edges(BTreeMap<Edge, BTreeMap<String, (u64, u64)>>);
@@ -25,7 +28,7 @@ pub struct Edges(BTreeMap<Edge, BTreeMap<String, (u64, u64)>>);
 impl Edges {
     /// What an edge has told of a listener that there is.
     pub fn counted(&mut self, edge: Edge, protocol: Protocol, counted: Counted, tally: &Tally) {
-        let Counted { listener, open, under_way, counts, took } = counted;
+        let Counted { listener, open, under_way, counts, took, bodies } = counted;
         let is_http = protocol == Protocol::Http;
         for (what, much) in counts {
             let much = much.min(MOST);
@@ -41,10 +44,14 @@ impl Edges {
                 Count::Answered(..) | Count::Malformed(_) => {}
             }
         }
-        for (api, mut spread) in took.into_iter().filter(|_| is_http) {
-            spread.counts.iter_mut().for_each(|count| *count = MOST.min(*count));
-            spread.sum = spread.sum.min(MOST.saturating_mul(LONGEST_US));
-            tally.merge(Metric::HttpDuration, [api.word(), ""], &spread);
+        for (metric, longest, spreads) in
+            [(Metric::HttpDuration, LONGEST_US, took), (Metric::HttpBody, LARGEST, bodies)]
+        {
+            for (api, mut spread) in spreads.into_iter().filter(|_| is_http) {
+                spread.counts.iter_mut().for_each(|count| *count = MOST.min(*count));
+                spread.sum = spread.sum.min(MOST.saturating_mul(longest));
+                tally.merge(metric, [api.word(), ""], &spread);
+            }
         }
         let under_way = if is_http { under_way.min(MOST) } else { 0 };
         self.0.entry(edge).or_default().insert(listener, (open.min(MOST), under_way));

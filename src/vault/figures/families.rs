@@ -70,6 +70,7 @@ fn edges(vault: &Vault, tally: &Tally) -> Vec<Family> {
         tally.family(Metric::Connections, both(&names, &met)),
         tally.family(Metric::HttpRequests, both(&apis, &codes)),
         tally.family(Metric::HttpDuration, each(apis.iter().copied())),
+        tally.family(Metric::HttpBody, each(apis.iter().copied())),
         edges.under_way(),
         tally.family(Metric::HttpProtocolErrors, each(words(Malformed::ALL, Malformed::word))),
         tally.family(Metric::Panics, each(PROTOCOLS[..2].iter().copied())),

@@ -75,6 +75,7 @@ fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
         let counts = vec![(Count::Connection(Met::Begun), 3), (Count::Answered(Api::V1, Status::of(202)), 5)];
         // Buckets that are not ours say nothing.
         let took = vec![(Api::V1, Spread { counts: vec![9; 3], sum: 9 })];
+        let bodies = vec![(Api::V1, Spread { counts: vec![1; 10], sum: 9000 }), took[0].clone()];
         for listener in ["http", "smtp", "elsewhere", "http"] {
             let counted = Counted {
                 listener: listener.into(),
@@ -82,6 +83,7 @@ fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
                 under_way: 1,
                 counts: counts.clone(),
                 took: took.clone(),
+                bodies: bodies.clone(),
             };
             watched.asks.send(Ask::Counted(Box::new(counted))).await.unwrap();
         }
@@ -99,13 +101,20 @@ fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
         let family = figures.families.iter().find(|family| family.metric == Metric::HttpDuration).unwrap();
         assert!(family.series.iter().all(|series| series.value == Value::none(Metric::HttpDuration)));
 
+        let body = |figures: &Figures, api: &str| {
+            let family = figures.families.iter().find(|family| family.metric == Metric::HttpBody).unwrap();
+            family.series.iter().find(|series| series.labels == [api]).unwrap().value.clone()
+        };
+        assert_eq!(body(&figures, "v1"), Value::Spread(Spread { counts: vec![2; 10], sum: 18_000 }));
+
         // What no edge counts in two seconds neither stops a counter nor the vault; and one of SMTP counts nothing of HTTP.
         let all = |listener: &str| {
             let answered = (Count::Answered(Api::Send, Status::of(503)), u64::MAX);
             let most = vec![answered, (Count::Fell, u64::MAX), (Count::Fell, u64::MAX)];
             let took = vec![(Api::Send, Spread { counts: vec![u64::MAX; 14], sum: u64::MAX })];
-            let counted =
-                Counted { listener: listener.into(), open: u64::MAX, under_way: u64::MAX, counts: most, took };
+            let bodies = vec![(Api::Send, Spread { counts: vec![u64::MAX; 10], sum: u64::MAX })];
+            let (open, under_way) = (u64::MAX, u64::MAX);
+            let counted = Counted { listener: listener.into(), open, under_way, counts: most, took, bodies };
             Ask::Counted(Box::new(counted))
         };
         let (mute, liar) = (running.edge(), running.http_edge("inside"));
@@ -119,6 +128,8 @@ fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
         assert_eq!(number(&figures, Metric::HttpInFlight, &[]), Some(1_000_001));
         assert_eq!(number(&figures, Metric::HttpRequests, &["send", "503"]), Some(2_000_000));
         assert_eq!(number(&figures, Metric::Panics, &["smtp"]), Some(4_000_000));
+        let most = Spread { counts: vec![2_000_000; 10], sum: 2_000_000 << 25 };
+        assert_eq!(body(&figures, "send"), Value::Spread(most));
         drop((mute, liar));
 
         // What it had under way goes with it.

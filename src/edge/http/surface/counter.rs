@@ -66,7 +66,7 @@ pub async fn serve(
 ) -> Result<Reply, Fault> {
     let is_postmark = call.surface() == Surface::Postmark;
     if is_postmark && postmark::is_test(&head.headers) {
-        let reply = rehearsal(&session.front, &head.headers, body, unread, *id, call).await?;
+        let reply = rehearsal(&session.front, head, body, unread, *id, call).await?;
         refusal::tell_of_rehearsal(&session.front, session.peer, *id, call.path());
         return Ok(reply);
     }
@@ -88,7 +88,7 @@ pub async fn serve(
     }
     let key = Key::of(&head.headers)?;
     let is_atomic = call == Call::Bulk && bulk::is_atomic(head.uri.query(), key.is_some())?;
-    let whole = body::read(&head.headers, body, &grant).await?;
+    let whole = body::read(head, body, &grant).await?;
     *unread = false;
     let (correlation, repeated, over) = (Correlation::of(&head.headers), None, false);
     let mut customer =
@@ -127,13 +127,13 @@ fn postmark_batch(octets: &[u8]) -> Result<Vec<Read>, Fault> {
 /// token, so the vault isn't asked, and only a short body is read.
 async fn rehearsal(
     front: &Front,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Incoming,
     unread: &mut bool,
     id: MessageId,
     call: Call,
 ) -> Result<Reply, Fault> {
-    media::require_json(headers)?;
+    media::require_json(&head.headers)?;
     if body.size_hint().upper().is_none_or(|octets| octets > REHEARSED as u64) {
         let message = format!("with the token of tests a body has a length, of at most {REHEARSED} octets");
         return Err(Fault::new(Code::PayloadTooLarge, message).closing());
@@ -141,7 +141,7 @@ async fn rehearsal(
     let busy = |_| Fault::new(Code::QueueFull, "too many are being tried; try again").after(REHEARSAL_AGAIN).closing();
     let _place = front.rehearsing.try_acquire().map_err(busy)?;
     let slow = |_| Fault::new(Code::RequestTimeout, "the body came too slowly").closing();
-    let whole = timeout(REHEARSED_WITHIN, body::read_within(headers, body, "", &REHEARSAL)).await.map_err(slow)??;
+    let whole = timeout(REHEARSED_WITHIN, body::read_within(head, body, "", &REHEARSAL)).await.map_err(slow)??;
     *unread = false;
     match call {
         Call::PostmarkEmail => {

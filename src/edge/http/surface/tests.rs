@@ -102,6 +102,29 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
     }
 }
 
+#[tokio::test]
+async fn what_is_read_of_bodies_is_counted_by_whose_api_they_spoke() {
+    use crate::ipc::counted::Api;
+
+    let mut house = house(Ways::default(), &[Serve::Resend, Serve::Postmark]);
+    let resend = r#"{"from":"a@example.net","to":"b@example.org","subject":"x","text":"hi"}"#;
+    let postmark = r#"{"From":"a@example.net","To":"b@example.org","Subject":"x","TextBody":"hi"}"#;
+    let token = "X-Postmark-Server-Token: POSTMARK_API_TEST\r\n";
+    let get = format!("GET /emails HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {KEY}\r\n\r\n");
+    // The last one is refused for what it announces.
+    let long = post("/emails", "").replace("Content-Length: 0", "Content-Length: 99999999");
+    let requests = [post("/emails", resend), post("/emails", "{}"), get, post_with("/email", token, postmark), long];
+    let mut codes = Vec::new();
+    for request in &requests {
+        codes.push(house.client.ask(request).await.status);
+    }
+    assert_eq!(codes, [200, 422, 200, 200, 413]);
+    let told = house.front.meter.take("api").unwrap().bodies;
+    let told: Vec<_> = told.iter().map(|(api, spread)| (*api, spread.counts[0], spread.sum)).collect();
+    let octets = |bodies: &[&str]| bodies.iter().map(|body| body.len() as u64).sum::<u64>();
+    assert_eq!(told, [(Api::Resend, 2, octets(&[resend, "{}"])), (Api::Postmark, 1, octets(&[postmark]))]);
+}
+
 proptest! {
     #[test]
     fn no_body_makes_a_surface_panic_and_no_refusal_repeats_a_text(
