@@ -59,7 +59,7 @@ pub fn settings(path: &Path, effective: bool) -> Result<Vec<Setting>, Errors> {
 fn of(text: &str, tree: &DeTable<'_>, plan: &Plan, effective: bool) -> Vec<Setting> {
     let mut found = Vec::new();
     let mut tables = vec![(String::new(), String::new())];
-    walk(text, "", tree, &mut |setting, _| found.push(setting));
+    walk(&Text::of(text), "", tree, &mut |setting, _| found.push(setting));
     if !effective {
         return found;
     }
@@ -109,7 +109,7 @@ fn element(table: &str, at: usize, value: &Spanned<DeValue<'_>>) -> String {
 }
 
 /// Gives each setting to `visit`, with what is written there.
-fn walk(text: &str, prefix: &str, table: &DeTable<'_>, visit: &mut impl FnMut(Setting, &Spanned<DeValue<'_>>)) {
+fn walk(text: &Text<'_>, prefix: &str, table: &DeTable<'_>, visit: &mut impl FnMut(Setting, &Spanned<DeValue<'_>>)) {
     for (key, value) in table.iter() {
         let key = key.get_ref().as_ref();
         match value.get_ref() {
@@ -122,9 +122,9 @@ fn walk(text: &str, prefix: &str, table: &DeTable<'_>, visit: &mut impl FnMut(Se
                 }
             }
             _ => {
-                let origin = Origin::Line(line(text, value.span().start));
+                let origin = Origin::Line(text.line(value.span().start));
                 let path = format!("{prefix}{key}");
-                visit(Setting { path, value: shown(text, key, value), origin }, value);
+                visit(Setting { path, value: shown(text.text, key, value), origin }, value);
             }
         }
     }
@@ -151,8 +151,21 @@ fn shown(text: &str, key: &str, value: &Spanned<DeValue<'_>>) -> String {
     }
 }
 
-fn line(text: &str, at: usize) -> usize {
-    text.get(..at).unwrap_or(text).matches('\n').count() + 1
+/// A text, and where its lines end: to read all before each of many settings again would take minutes.
+struct Text<'a> {
+    text: &'a str,
+    ends: Vec<usize>,
+}
+
+impl<'a> Text<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, ends: text.match_indices('\n').map(|(at, _)| at).collect() }
+    }
+
+    /// The line of an offset, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.ends.partition_point(|end| *end < at) + 1
+    }
 }
 
 #[cfg(test)]

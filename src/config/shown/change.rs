@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use zeroize::Zeroizing;
 
-use super::{Setting, shown, walk};
+use super::{Setting, Text, shown, walk};
 
 /// Characters of a value that are shown: enough for a list of addresses, and bounded, because it goes from process to process.
 const VALUE: usize = 200;
@@ -35,7 +35,7 @@ impl Written {
     pub fn of(text: &str) -> Self {
         let (tree, _) = DeTable::parse_recoverable(text);
         let mut all: BTreeMap<String, (String, [u8; 32])> = BTreeMap::new();
-        walk(text, "", tree.get_ref(), &mut |Setting { path, value, .. }, written| {
+        walk(&Text::of(text), "", tree.get_ref(), &mut |Setting { path, value, .. }, written| {
             // Under no key, nothing is masked.
             let digest: [u8; 32] = Sha256::digest(Zeroizing::new(shown(text, "", written)).as_bytes()).into();
             // Two tables without a name of their own can have one path: what stands in either counts.

@@ -173,3 +173,13 @@ fn every_key_is_known() {
         assert_eq!(keys, known, "{table}");
     }
 }
+
+#[test]
+fn the_line_of_a_place_is_one_more_than_the_ends_of_lines_before_it() {
+    for text in ["", "one", "one\n", "\n\none\ntwo\n\nthree"] {
+        let lines = Text::of(text);
+        for at in 0..=text.len() {
+            assert_eq!(lines.line(at), text[..at].matches('\n').count() + 1, "{text:?} {at}");
+        }
+    }
+}
