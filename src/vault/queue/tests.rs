@@ -28,6 +28,7 @@ mod ended;
 mod holdings;
 mod leaving;
 mod listing;
+mod rescheduling;
 mod transfer;
 mod turns;
 

@@ -208,41 +208,6 @@ fn what_a_copy_of_was_tried_or_held_or_a_courier_ended_over_gets_no_other_time_e
 }
 
 #[test]
-fn of_another_time_and_a_lease_exactly_one_wins() {
-    let mut bench = bench();
-    bench.slice.credentials[0].policy.limits = Rules::default();
-    let mut vault = bench.run();
-    test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        let mut courier = vault.courier().await;
-        let mut moved = Vec::new();
-        for round in 0..16u64 {
-            let due_us = now_us() + 40_000;
-            let message = edge.schedule(&["rosa@example.org"], due_us).await;
-            // From before it is due to behind that.
-            let asked_us = due_us - 8000 + round * 1000;
-            tokio::time::sleep(Duration::from_micros(asked_us.saturating_sub(now_us()))).await;
-            let (done, found) = edge.reschedule(1, message, now_us() + HOUR_US).await.expect("its own");
-            if done {
-                assert_eq!(found.status, Status::Scheduled);
-                moved.push(message);
-                continue;
-            }
-            let (job, taken, ..) = courier.message().await;
-            assert_eq!(taken, message, "what has another time is never offered");
-            courier.say(job, 0, Outcome::Delivered(said(250))).await;
-            courier.settled(job).await;
-            edge.look_until(1, message, Status::Accepted).await;
-        }
-        for message in moved {
-            assert_eq!(edge.look(1, message).await.expect("its own").status, Status::Scheduled);
-        }
-    });
-    vault.abandon();
-}
-
-#[test]
 fn its_request_is_known_until_a_day_after_its_other_time() {
     let bench = bench();
     let (first_us, second_us) = (now_us() + HOUR_US, now_us() + 40 * HOUR_US);
