@@ -57,14 +57,17 @@ fn listed(line: &[u8]) -> Vec<Hop> {
 ///
 /// It is read from its beginning: a proxy writes in quotes what its client has chosen, as the name of a host, and quotes and escapes
 /// can be told apart from that side alone. Where a stranger has left a quote open the line is none as a whole. Of that, what stands
-/// behind the last comma is believed if there is no quote in it: nothing that a proxy has quoted ends so.
+/// behind the last quote and the next comma is believed: nothing that a proxy has quoted ends so.
 fn forwarded(line: &[u8]) -> Vec<Hop> {
     let Ok(text) = std::str::from_utf8(line) else { return vec![Hop::Malformed] };
     if let Some(hops) = elements(text) {
         return hops.into_iter().rev().collect();
     }
-    let last = text.rsplit(',').next().filter(|last| !last.contains(['"', '\\'])).and_then(elements);
-    last.unwrap_or_default().into_iter().chain([Hop::Malformed]).collect()
+    let quote = text.rfind(['"', '\\']);
+    let behind = quote.and_then(|at| text.get(at + 1..)).unwrap_or(text);
+    let parts: Vec<&str> = behind.split(',').skip(usize::from(quote.is_some())).collect();
+    let sound = parts.into_iter().rev().map_while(elements).flatten();
+    sound.chain([Hop::Malformed]).collect()
 }
 
 /// RFC 7239 section 4: pairs between semicolons, in elements between commas. None: it is no such list.
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn rule_w13_the_standards_field_has_its_own_grammar() {
-        let cases: [(&[&str], Option<&str>); 21] = [
+        let cases: [(&[&str], Option<&str>); 22] = [
             (&["for=192.0.2.7"], Some("192.0.2.7")),
             (&["For=\"[2001:db8::7]:4711\";proto=https;by=10.0.0.1"], Some("2001:db8::7")),
             (&["for=192.0.2.7:4711; proto=http"], Some("192.0.2.7")),
@@ -184,6 +187,7 @@ mod tests {
             (&["for=203.0.113.1;host=\"a, for=10.0.0.1\", for=10.0.0.2"], Some("203.0.113.1")),
             // Left open by a stranger, before what a proxy has added.
             (&["for=\"x, for=192.0.2.7"], Some("192.0.2.7")),
+            (&["for=\"x, for=192.0.2.7, for=10.0.0.9"], Some("192.0.2.7")),
             (&["for=192.0.2.1, for=\"x, for=10.0.0.9"], Some("10.0.0.9")),
             (&["for=203.0.113.1;x=\"", "for=192.0.2.7"], Some("192.0.2.7")),
             (&["for=203.0.113.1;x=\", for=192.0.2.7;host=\"gate\""], None),
