@@ -1,7 +1,7 @@
 //! The HTTP gate: one connection of a stranger, from its first octet to its last.
 //!
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
-//! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
+//! asks for; `login` finds out by its `key` who asks; `body` reads what comes with it, in the `room` that its key has; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `submissions` tell what became of it, `events` what happened meanwhile. `reply` holds the one registry of errors,
 //! `refusal` answers what the wall refused, and `cuts` knows of batches that were cut. The APIs of providers are below `surface`: they put their members into those of `v1`.
 //! `hooks` passes on what providers tell of mail. `keys` says what a key may, and `limits`, in every answer, what is left of it.
