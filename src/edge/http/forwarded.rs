@@ -59,12 +59,13 @@ fn listed(line: &[u8]) -> Vec<Hop> {
 /// can be told apart from that side alone. Where a stranger has left a quote open the line is none as a whole. Of that, what stands
 /// behind the last quote and the next comma is believed: nothing that a proxy has quoted ends so.
 fn forwarded(line: &[u8]) -> Vec<Hop> {
-    let Ok(text) = std::str::from_utf8(line) else { return vec![Hop::Malformed] };
-    if let Some(hops) = elements(text) {
+    // Octets that are no text stand in no address, and no sign of this grammar is among them: each is as good as another.
+    let text = String::from_utf8_lossy(line);
+    if let Some(hops) = elements(&text) {
         return hops.into_iter().rev().collect();
     }
     let quote = text.rfind(['"', '\\']);
-    let behind = quote.and_then(|at| text.get(at + 1..)).unwrap_or(text);
+    let behind = quote.and_then(|at| text.get(at + 1..)).unwrap_or(&text);
     let parts: Vec<&str> = behind.split(',').skip(usize::from(quote.is_some())).collect();
     let sound = parts.into_iter().rev().map_while(elements).flatten();
     sound.chain([Hop::Malformed]).collect()
@@ -133,6 +134,8 @@ fn node(text: &str) -> Hop {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     fn named(by: ForwardedBy, lines: &[&str]) -> Option<String> {
@@ -207,6 +210,21 @@ mod tests {
         ];
         for (lines, expected) in cases {
             assert_eq!(named(ForwardedBy::Forwarded, lines).as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn rule_w13_octets_that_are_no_text_hide_nobody() {
+        let lines: [(&[u8], Option<&str>); 4] = [
+            (b"for=203.0.113.1;host=\"\xe9, for=192.0.2.7", Some("192.0.2.7")),
+            (b"for=192.0.2.7;host=\"\xe9\\\xff\"", Some("192.0.2.7")),
+            (b"for=\x80, for=192.0.2.7", Some("192.0.2.7")),
+            (b"for=192.0.2.7\x80", None),
+        ];
+        for (line, expected) in lines {
+            let headers = HeaderMap::from_iter([(hyper::header::FORWARDED, HeaderValue::from_bytes(line).unwrap())]);
+            let named = client(&headers, ForwardedBy::Forwarded, &[]).map(|client| client.ip().to_string());
+            assert_eq!(named.as_deref(), expected, "{}", line.escape_ascii());
         }
     }
 
