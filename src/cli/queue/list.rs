@@ -137,6 +137,16 @@ pub fn time(us: u64) -> String {
     format!("{moment:.0}")
 }
 
+/// A route as it is printed. No upstream bears the name of none.
+pub fn way(route: &str) -> &str {
+    named(route).unwrap_or("-")
+}
+
+/// None: no route applies to the recipient any more, who waits for one.
+fn named(route: &str) -> Option<&str> {
+    Some(route).filter(|route| !route.is_empty())
+}
+
 fn line(entry: &Entry) -> String {
     let states = entry.standings.iter().map(|(standing, count)| match count {
         1 => standing.word().to_owned(),
@@ -154,7 +164,7 @@ fn line(entry: &Entry) -> String {
         entry.credential,
         entry.sender,
         entry.recipients.join(","),
-        entry.routes.join(" "),
+        entry.routes.iter().map(|route| way(route)).collect::<Vec<_>>().join(" "),
         entry.bytes,
         time(entry.accepted_us),
         entry.attempts,
@@ -186,7 +196,7 @@ fn object(entry: &Entry) -> Value {
         "states": states,
         "then": entry.order.map(Ordered::word),
         "to": entry.recipients,
-        "routes": entry.routes,
+        "routes": entry.routes.iter().map(|route| named(route)).collect::<Vec<_>>(),
         "attempts": entry.attempts,
         "due": entry.next_us.map(time),
         "code": entry.code,
@@ -204,7 +214,7 @@ fn stop_line(stop: &Stop) -> String {
         stop.recipient,
         stop.standing.word(),
         ordered(stop.order),
-        stop.route,
+        way(&stop.route),
         stop.attempts,
         answer(stop.code, stop.enhanced.as_deref()),
     ))
@@ -215,7 +225,7 @@ fn stop_object(stop: &Stop) -> Value {
         "recipient": stop.recipient,
         "state": stop.standing.word(),
         "then": stop.order.map(Ordered::word),
-        "route": stop.route,
+        "route": named(&stop.route),
         "attempts": stop.attempts,
         "due": stop.next_us.map(time),
         "code": stop.code,
@@ -236,5 +246,27 @@ mod tests {
             assert_eq!(recipient(text).unwrap().to_string(), rule);
         }
         assert!(recipient("no domain").unwrap_err().contains("example.org"));
+    }
+
+    #[test]
+    fn who_has_no_route_is_told_apart() {
+        let stop = |route: &str| Stop {
+            number: 1,
+            recipient: "b@example.org".to_owned(),
+            standing: Standing::Ready,
+            order: None,
+            route: route.to_owned(),
+            attempts: 1,
+            next_us: None,
+            code: None,
+            enhanced: None,
+            host: None,
+            said: None,
+            doubt: false,
+        };
+        assert_eq!(stop_line(&stop("")), "b@example.org ready via=- attempts=1");
+        assert_eq!(stop_line(&stop("smart")), "b@example.org ready via=smart attempts=1");
+        assert_eq!(stop_object(&stop(""))["route"], Value::Null);
+        assert_eq!(stop_object(&stop("smart"))["route"], "smart");
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::list::time;
+use super::list::{time, way};
 use super::source::{Source, walk};
 use crate::cli::fail;
 use crate::cli::out::say;
@@ -69,7 +69,7 @@ fn name(by: &By) -> (&'static str, String) {
         By::All => ("all", String::new()),
         By::Standing(standing) => ("state", standing.word().to_owned()),
         By::Credential(id) => ("credential", id.clone()),
-        By::Route(lane) => ("route", lane.clone()),
+        By::Route(lane) => ("route", way(lane).to_owned()),
         By::Age(Some(limit)) => ("age", format!("<={limit}s")),
         By::Age(None) => ("age", "older".to_owned()),
     }
