@@ -231,6 +231,20 @@ fi
 use 'after the upgrade' "$port" none
 until_true 'the audit log is sound' in_root gatepost audit verify
 
+if [ -n "$init" ]; then
+  say 'gatepost upgrade: systemd restarts it, and nobody is refused'
+  before=$(parent)
+  rm -f "$work/upgraded"
+  python3 tests/package/mail.py knock "$port" "$work/upgraded" > "$work/knocks" 2>&1 9>&- & knocks=$!
+  in_root gatepost upgrade > "$work/log" 2>&1 || die 'gatepost upgrade fails'
+  grep -q "in the place of version .* (process $before)" "$work/log" || die 'it does not say in whose place the new one is'
+  [ "$(parent)" != "$before" ] || die 'the old process runs on'
+  touch "$work/upgraded"
+  wait "$knocks" || { tail -n 3 "$work/knocks" >&2; die 'a connection is refused during gatepost upgrade'; }
+  say "meanwhile: $(cat "$work/knocks")"
+  use 'after gatepost upgrade' "$port" none
+fi
+
 say 'a configuration that the new version refuses stops nothing'
 if [ -n "$init" ]; then
   before=$(parent)
