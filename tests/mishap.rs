@@ -3,14 +3,15 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use support::auditor::{python, said, verifier};
 use support::verdict::{ALTERED, ERASED, GAP, SOUND, alone, assert_mail_flows, state, verify};
-use support::{Service, gatepost};
+use support::{Service, gatepost, processes};
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
@@ -55,6 +56,26 @@ fn obstacles(service: &Service) -> (Option<i32>, Value) {
     let output = service.command(&["status", "--json"]);
     let mut object: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
     (output.status.code(), object["obstacles"].take())
+}
+
+#[test]
+fn other_modes_of_its_files_stop_no_vault() {
+    let _alone = alone();
+    let service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "before");
+    // All of them are there.
+    verify(&service, &[], SOUND);
+    let vault = processes::children(service.pid())["vault"];
+    for folder in ["db", "audit"] {
+        let entries = fs::read_dir(state(&service).join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        for file in entries.filter(|path| path.extension().is_some_and(|ending| ending == "db")) {
+            fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+    assert_mail_flows(&service, &secret, "after");
+    verify(&service, &[], SOUND);
+    assert_eq!(processes::children(service.pid())["vault"], vault, "{}", service.log());
 }
 
 #[test]

@@ -121,7 +121,8 @@ pub const TABLE: [Row; 9] = [
     Row {
         role: Role::Vault,
         // rpath, wpath, cpath: journals and monthly files come and go; flock: SQLite's locks
-        promises: "stdio rpath wpath cpath flock recvfd",
+        // fattr: SQLite gives a journal the mode that somebody has given its database
+        promises: "stdio rpath wpath cpath fattr flock recvfd",
         // db: its own; audit: what auditors read. Its home holds nothing else and belongs to root
         files: Files::Keep(&["db", "audit"]),
         network: Network::None,

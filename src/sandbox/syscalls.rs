@@ -200,8 +200,8 @@ const SLOTS: &[Call] = &[
     only(libc::SYS_statx, &[&[Masked(2, BY_NUMBER, BY_NUMBER)]], "the size of a file, as the standard library asks"),
 ];
 
-/// Which files these reach is up to landlock and the root directory. No fchmod and no fchown: SQLite needs neither as long
-/// as the umask leaves its modes alone and it doesn't run as root.
+/// Which files these reach is up to landlock and the root directory. No fchown: SQLite doesn't run as root. fchmod is answered
+/// softly: a new journal is to have the mode of its database, which may not be the one that our umask gives it.
 const DATABASE: &[Call] = &[
     call(libc::SYS_openat, "databases, journals, segments, monthly files"),
     #[cfg(target_arch = "x86_64")]
@@ -302,6 +302,10 @@ pub const SOFT: &[Call] = &[
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_readlink, "where does this link go"),
     call(libc::SYS_readlinkat, "as above"),
+    call(
+        libc::SYS_fchmod,
+        "SQLite: a journal whose database somebody gave another mode; it doesn't look at the answer",
+    ),
     call(libc::SYS_getcwd, "a panic's backtrace"),
     call(libc::SYS_uname, "the machine's name"),
     call(libc::SYS_sysinfo, "how much memory there is"),
