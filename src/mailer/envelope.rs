@@ -60,7 +60,9 @@ pub fn words(slice: &MailerSlice, parcel: &Parcel, part: &Part) -> Vec<OsString>
             None => {}
         }
         let envid = report.envid.as_ref().map(ToString::to_string);
-        if let Some(envid) = envid.filter(|envid| envid.len() >= SHORTEST_ENVID) {
+        // What begins like an option may be taken for one: who takes `-V` without a word behind it reads it next.
+        let is_said = |envid: &String| envid.len() >= SHORTEST_ENVID && !envid.starts_with('-');
+        if let Some(envid) = envid.filter(is_said) {
             say(&["-V", &envid]);
         }
     }

@@ -11,6 +11,7 @@
 //! No redirect is followed: where a provider is, the configuration says.
 
 mod access;
+mod api;
 mod bytesend;
 mod cloudflare;
 mod connection;
@@ -28,7 +29,6 @@ mod webhook;
 pub mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -36,7 +36,7 @@ use tokio_rustls::TlsConnector;
 
 use super::admission::Admission;
 use super::dial::Dialer;
-use super::http::{self, Failed, Request};
+use super::http::{self, Failed};
 use super::parcel::{Content, Parcel, Verdict, Withdrawn};
 use super::secrets::Secrets;
 use crate::config::slice::{self, ProviderSlice};
@@ -46,10 +46,10 @@ use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 use crate::secret::Secret;
 
 use access::Access;
+use api::Api;
 use bytesend::Bytesend;
 use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
-use rehearsal::{Check, Finding};
 use verification::Verifying;
 use webhook::Webhook;
 
@@ -106,78 +106,12 @@ pub fn fits(api: &slice::Api, secret: &Secret<String>) -> Result<(), String> {
     }
 }
 
-enum Api {
-    Webhook(Webhook),
-    Cloudflare(Cloudflare),
-    Bytesend(Bytesend),
-}
-
 /// What an API is given: the message, and those of its recipients who go with one request.
 struct Letter<'a> {
     message: MessageId,
     sender: &'a ReversePath,
     recipients: &'a [(u32, Address)],
     content: &'a [u8],
-}
-
-impl Api {
-    /// Octets of the longest message.
-    fn max_size(&self) -> u64 {
-        match self {
-            Self::Webhook(webhook) => webhook.max_size,
-            Self::Cloudflare(_) => cloudflare::MAX_SIZE,
-            Self::Bytesend(bytesend) => bytesend.max_size,
-        }
-    }
-
-    /// How many of these recipients go with one request.
-    fn part(&self, recipients: &[(u32, Address)], content: &[u8]) -> usize {
-        match self {
-            Self::Webhook(_) => recipients.len(),
-            Self::Cloudflare(cloudflare) => cloudflare.part(recipients, content),
-            Self::Bytesend(_) => Bytesend::part(recipients, content),
-        }
-    }
-
-    /// Whether it knows a request again, so that one whose answer was lost can be asked once more.
-    fn remembers(&self) -> bool {
-        matches!(self, Self::Bytesend(_))
-    }
-
-    /// Headers and body; host and path are added. Errors: why the message can't be said by it.
-    fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
-        match self {
-            Self::Webhook(webhook) => webhook.request(letter, SystemTime::now()),
-            Self::Cloudflare(cloudflare) => cloudflare.request(letter),
-            Self::Bytesend(bytesend) => bytesend.request(letter),
-        }
-    }
-
-    /// What can be asked without a message, and tells whether the secret is taken: one after the other, until one tells.
-    fn checks(&self, path: &str) -> Vec<Check> {
-        match self {
-            Self::Webhook(_) => Vec::new(),
-            Self::Cloudflare(cloudflare) => cloudflare.checks(path),
-            Self::Bytesend(bytesend) => bytesend.checks(path),
-        }
-    }
-
-    /// `is_optional`: to a question that not all can be asked.
-    fn finding(&self, reply: &http::Reply, is_optional: bool) -> Finding {
-        match self {
-            Self::Webhook(_) => Finding::Unknown,
-            Self::Cloudflare(_) => Cloudflare::is_in_force(reply),
-            Self::Bytesend(_) => Bytesend::finding(reply, is_optional),
-        }
-    }
-
-    fn judge(&self, reply: &http::Reply, letter: &Letter<'_>) -> Judgement {
-        match self {
-            Self::Webhook(_) => judgement::by_status(reply, letter),
-            Self::Bytesend(_) => Bytesend::judge(reply, letter),
-            Self::Cloudflare(_) => Cloudflare::judge(reply, letter),
-        }
-    }
 }
 
 /// One provider, and the dialer for its connections.
@@ -226,6 +160,9 @@ impl Provider {
         if let Some(said) = self.unfit(parcel, u64::try_from(content.len()).ok()) {
             return unsendable(said);
         }
+        if let Some(said) = self.unsaid(&access, parcel, &recipients, &content) {
+            return unsendable(said);
+        }
         let mut waiting = recipients.as_slice();
         loop {
             let (part, rest) = waiting.split_at(self.settings.api.part(waiting, &content).min(waiting.len()));
@@ -255,6 +192,19 @@ impl Provider {
         size.filter(|size| *size > most).map(|size| {
             let text = format!("it has {size} octets, and this upstream takes {most}; it was not sent");
             Said { host: String::new(), ..self.said("5.3.4", text) }
+        })
+    }
+
+    /// Why a part of the message can't be said, where there are several. It is known before anybody has it: else some would get it, and
+    /// whoever sends it anew for the others, as their report has it, would send it to all. Parts differ in whom the header names: if the
+    /// first can be said and the last recipient be told alone, it names nobody, and so for all between them.
+    fn unsaid(&self, access: &Access<'_>, parcel: &Parcel, all: &[(u32, Address)], content: &[u8]) -> Option<Said> {
+        let (first, rest) = all.split_at(self.settings.api.part(all, content).min(all.len()));
+        let (last, _) = rest.split_last()?;
+        [first, std::slice::from_ref(last)].into_iter().find_map(|recipients| {
+            let letter = Letter { message: parcel.message, sender: &parcel.sender, recipients, content };
+            let said = access.api().refuses(&letter)?;
+            Some(Said { text: words(said.text.as_bytes()), ..said })
         })
     }
 

@@ -3,6 +3,7 @@
 mod account;
 mod ends;
 mod keys;
+mod parts;
 mod turnstile;
 mod webhook;
 
@@ -341,28 +342,6 @@ fn rule_u16_each_error_of_cloudflare_has_the_outcome_of_its_table() {
     {
         assert_eq!(ending(cloudflare(), status(line, "<html>")).word(), expected, "{line}");
     }
-}
-
-#[test]
-fn rule_u16_more_recipients_than_cloudflare_takes_at_once_go_in_parts() {
-    let names: Vec<String> = (0..120).map(|n| format!("r{n}@b.test")).collect();
-    let recipients: Vec<&str> = names.iter().map(String::as_str).collect();
-    let taken = status("200 OK", "{\"success\":true,\"result\":{}}");
-    let (port, told) = server(vec![taken.clone(), taken.clone(), taken], None);
-    let ending = bench(cloudflare(), port).deliver(&recipients);
-    assert_eq!(ending.word(), "delivered", "{ending:?}");
-    let parts: Vec<serde_json::Value> =
-        (0..3).map(|_| serde_json::from_slice(&told.recv_timeout(PATIENCE).unwrap().1).unwrap()).collect();
-    let said: Vec<&str> =
-        parts.iter().flat_map(|part| part["recipients"].as_array().unwrap()).map(|to| to.as_str().unwrap()).collect();
-    assert_eq!(said, recipients);
-    assert_eq!(parts.iter().map(|part| part["recipients"].as_array().unwrap().len()).collect::<Vec<_>>(), [50, 50, 20]);
-    // What a part meets is the affair of those behind it, and not of those before.
-    let (port, _told) = server(vec![status("200 OK", "{\"success\":true,\"result\":{}}"), status("401 Who", "")], None);
-    let mut bench = bench(cloudflare(), port);
-    assert!(matches!(bench.deliver(&recipients), Ending::LoginRefused(_)));
-    let delivered = bench.vault.told.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
-    assert_eq!(delivered.map(|(number, _)| *number).collect::<Vec<_>>(), (10..60).collect::<Vec<_>>());
 }
 
 #[test]

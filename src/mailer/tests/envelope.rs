@@ -76,6 +76,7 @@ fn what_the_program_understands_is_said_and_nothing_else() {
     let all = ["-i", "-B8BITMIME", "-N", "success,delay", "-R", "hdrs", "-V", "QQ+2B1"];
     assert_eq!(with(ALL, "QQ+2B1"), [&all[..], &rest].concat());
     assert_eq!(with(ALL, "QQ"), [&all[..6], &rest].concat(), "two characters are another option's");
+    assert_eq!(with(ALL, "-X/tmp/log"), [&all[..6], &rest].concat(), "nor is it one itself");
     assert_eq!(with(Understands::default(), "QQ+2B1"), [&["-i"][..], &rest].concat());
 }
 

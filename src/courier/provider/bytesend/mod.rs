@@ -124,6 +124,14 @@ impl Bytesend {
         fields::part(recipients, content, MAX_RECIPIENTS)
     }
 
+    /// Why these recipients can't be told of it as it is.
+    pub fn refuses(&self, letter: &Letter<'_>) -> Option<Said> {
+        match self.on_unsupported {
+            OnUnsupported::Fail => fields::of(letter, ABLE, OnUnsupported::Fail).err(),
+            OnUnsupported::Drop => None,
+        }
+    }
+
     pub fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
         let fields = fields::of(letter, ABLE, self.on_unsupported)?;
         let body = serde_json::to_vec(&body::Body::of(&fields))
