@@ -39,9 +39,10 @@ mod tests {
 
     #[test]
     fn what_stands_in_both_places_is_told_of_and_nothing_else() {
-        let text = "version = 1\nhostname = \"gate.example.net\"\n[[credential]]\nid = \"app\"\nsenders = [\"@example.net\"]\n\
-                    secrets = [{ key = \"v5Rpm2RT\", hash = \"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
-                    ZhXkh2fYJ2dNfxs0oB8rBh0pVq1B0mJVYc8hZr3q0kA\" }]\n";
+        let text = "version = 1\nhostname = \"gate.example.net\"\n[[listener]]\nname = \"local\"\n\
+                    address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n[[credential]]\nid = \"app\"\n\
+                    senders = [\"@example.net\"]\nsecrets = [{ key = \"v5Rpm2RT\", hash = \"$argon2id$v=19$m=19456,t=2,p=1$\
+                    c29tZXNhbHRzb21lc2FsdA$cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n\" }]\n";
         let plan = Config::foresee(std::path::Path::new("gatepost.toml"), text).unwrap();
         let key = |id: &str| KeyEntry {
             id: id.to_owned(),
