@@ -173,6 +173,24 @@ fn a_log_key_that_is_gone_is_not_made_anew_unasked_and_there_is_a_way_with_and_w
 }
 
 #[test]
+fn another_host_name_is_refused_untouched_and_there_is_a_way_to_one() {
+    let (mut service, subjects) = with_mail();
+    let text = fs::read_to_string(service.config()).unwrap();
+    fs::write(service.config(), text.replacen("gate.test.example", "new.test.example", 1)).unwrap();
+    assert_refused(&service, "hostname was changed");
+    let vkey = state(&service, "seal/log.vkey");
+    let old = away(&service, "seal/log.vkey");
+    set_aside(&service, &["seal/log.vkey"]);
+    let from = service.log().len();
+    service.start_again();
+    service.await_log(from, "the last head was signed with another key, or under another name");
+    service.await_arrival(subjects);
+    done(&service.command(&["audit", "resume", "--accept-loss", "the host name was changed"]));
+    assert_verifies(&service, &[&old, &vkey], 15);
+    service.stop();
+}
+
+#[test]
 fn a_master_key_that_is_gone_is_not_made_anew_unasked_and_a_newer_one_and_it_can_both_be_used() {
     let (mut service, subjects) = with_mail();
     let master = state(&service, "master");

@@ -2,6 +2,7 @@
 
 mod chosen;
 pub mod connect;
+pub mod doubled;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,19 +19,20 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::certificate::validity;
-use crate::cli::control;
 use crate::cli::out::say;
+use crate::cli::{by_line, control};
 use crate::config::plan::{Certificate, Hook, NO_CREDENTIAL, Plan, Program};
 use crate::config::slice::Api;
 use crate::config::source::Source;
 use crate::config::{Config, hooks};
 use crate::courier;
 use crate::edge::clients;
-use crate::ipc::admin::credential::Command as Credentials;
+use crate::ipc::admin::credential::{Command as Credentials, Entry, Response as Listed};
 use crate::ipc::admin::{Command, Response};
+use crate::mail::unseen::is_unseen;
 use crate::vault::audit::visible::visible_json;
 
-/// How long a service that runs may take to say whether it has credentials: without its word there is a line more.
+/// How long a service that runs may take to say which credentials it has: without its word there is a line more, or less.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
 const MAX_FILE: u64 = 1 << 20;
@@ -48,12 +50,14 @@ pub fn check_new(path: &Path, has_credential: bool, is_brief: bool) -> bool {
 }
 
 fn tell(report: &Report, has_summary: bool) -> bool {
+    // The path is as it was typed.
+    let shown = |line: &str| if line.contains(is_unseen) { by_line(line) } else { line.to_owned() };
     for line in report.errors.iter().chain(&report.warnings) {
-        eprintln!("{line}");
+        eprintln!("{}", shown(line));
     }
     let is_sound = report.errors.is_empty();
     if is_sound && has_summary {
-        say!("{}", report.summary);
+        say!("{}", shown(&report.summary));
     }
     is_sound
 }
@@ -84,17 +88,29 @@ fn examine(path: &Path, peopled: bool) -> Report {
         Ok(plan) => plan,
         Err(errors) => return Report { errors: errors.0, ..Report::default() },
     };
-    let (errors, warnings) = contents(path, &plan, false);
-    if plan.credentials.is_empty() && (peopled || has_credentials(&plan)) {
+    let (errors, mut warnings) = contents(path, &plan, false);
+    let listed = if peopled { Vec::new() } else { listed(&plan) };
+    if plan.credentials.is_empty() && (peopled || !listed.is_empty()) {
         plan.warnings.retain(|warning| !warning.ends_with(NO_CREDENTIAL));
     }
+    let kept = listed.iter().filter(|entry| !entry.declared).map(|entry| (entry.id.as_str(), entry.keys.as_slice()));
+    let doubled = doubled::doubled(&plan.credentials, kept);
+    warnings.extend(doubled.iter().map(|text| format!("{}: warning: {text}", path.display())));
     Report { summary: summary(path, &plan), warnings: [plan.warnings, warnings].concat(), errors }
 }
 
-/// Whether the vault of the running service has credentials, as far as it can be asked.
-fn has_credentials(plan: &Plan) -> bool {
-    let asked = control::ask_within(&plan.runtime_directory, Command::Credential(Credentials::List), PATIENCE);
-    matches!(asked, Ok(Some(Response::Credential(_))))
+/// The credentials of the running service, as far as it can be asked.
+fn listed(plan: &Plan) -> Vec<Entry> {
+    let mut all = Vec::new();
+    let list = Command::Credential(Credentials::List);
+    // What came before it fell silent is worth a line, too.
+    let _ = control::parts_within(&plan.runtime_directory, list, Some(PATIENCE), |part| {
+        if let Response::Credential(Listed::Entry(entry)) = part {
+            all.push(*entry);
+        }
+        true
+    });
+    all
 }
 
 /// What is wrong and what is odd with the files that a configuration names, but for their age and who may read them: for
@@ -227,12 +243,11 @@ impl Files<'_> {
         }
     }
 
+    /// A secret of one line, as its courier takes it.
     fn password(&mut self, source: &Source) {
         let Some(text) = self.read(source, true) else { return };
-        match std::str::from_utf8(&text).map(str::lines).map(Iterator::collect::<Vec<_>>).as_deref() {
-            Ok([line]) if !line.is_empty() => {}
-            Ok(_) => self.refuse(&format!("{source}: must hold one line, the secret")),
-            Err(_) => self.refuse(&format!("{source}: is not UTF-8 text")),
+        if let Err(why) = courier::is_secret(&text) {
+            self.refuse(&format!("{source}: {why}"));
         }
     }
 

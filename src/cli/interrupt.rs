@@ -19,4 +19,15 @@ impl Interrupt {
     pub fn came(&self) -> bool {
         read(&self.0, &mut [0; 1]).is_ok_and(|n| n > 0)
     }
+
+    /// The same, but for this signal.
+    pub fn came_but(&self, passed: Signal) -> bool {
+        let mut one = [0; 1];
+        while read(&self.0, &mut one).is_ok_and(|n| n > 0) {
+            if Signal::try_from(i32::from(one[0])) != Ok(passed) {
+                return true;
+            }
+        }
+        false
+    }
 }

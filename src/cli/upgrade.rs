@@ -1,12 +1,14 @@
 //! `gatepost upgrade`: restarts the service, as another program by now, and holds its listening sockets meanwhile, so that who connects
 //! waits and is not refused.
 
+mod beforehand;
 mod held;
 mod restart;
 mod state;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::confirm::confirm;
@@ -68,7 +71,10 @@ struct Before {
     lender: Option<Lender>,
     /// Whose service it is.
     user: u32,
+    /// Those that are configured.
     sockets: Vec<(SocketAddr, OwnedFd)>,
+    /// Where it listens besides: nobody will, once it has ended.
+    others: Vec<SocketAddr>,
 }
 
 struct Done {
@@ -104,13 +110,17 @@ impl Upgrade {
         let plan = Configuration::load(&self.config.path).map_err(|mistakes| unchanged(mistakes.to_string()))?;
         let interrupt = Interrupt::catch().map_err(unchanged)?;
         let before = before(&plan).map_err(unchanged)?;
+        beforehand::demand(&plan, &before).map_err(unchanged)?;
         if before.lender.is_none() {
             confirm(self.yes, UNHELD).map_err(unchanged)?;
         }
-        let Before { lender, user, sockets } = before;
+        let Before { lender, user, sockets, .. } = before;
         let held = Held::open(&plan.runtime_directory, user, sockets).map_err(unchanged)?;
         tell_held(lender.as_ref(), &held, &plan);
-        eprintln!("gatepost: runs {}", visible(&restart.to_string()));
+        tell(&format!("runs {restart}"));
+        if interrupt.came() {
+            return Err(unchanged("interrupted: nothing was done".to_owned()));
+        }
         let running = restart.begin().map_err(unchanged)?;
         let now = self.wait(&plan.runtime_directory, lender.as_ref(), &held, running, &interrupt)?;
         Ok(Done { before: lender, now, held: held.addresses().collect() })
@@ -134,10 +144,11 @@ impl Upgrade {
                 return Ok(now);
             }
             if let Some(how) = running.failure().map_err(|reason| Undone { state: state.clone(), reason })? {
-                eprintln!("gatepost: {}: it is looked whether the service comes all the same", visible(&how));
+                tell(&format!("{how}: it is looked whether the service comes all the same"));
                 failed = Some((how, Instant::now()));
             }
-            let why = if interrupt.came() {
+            // Whoever lost the terminal is not there to start the service.
+            let why = if interrupt.came_but(Signal::SIGHUP) {
                 "interrupted".to_owned()
             } else if let Some((how, at)) = &failed
                 && (matches!(state, State::Unchanged) || held.is_empty())
@@ -162,11 +173,11 @@ impl Upgrade {
 fn before(plan: &Plan) -> Result<Before, String> {
     let runtime = &plan.runtime_directory;
     let path = runtime.join(LENDER);
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
             format!("connecting to {}: {error}: run this as root, or as the service's user", path.display())
         }
-        std::io::ErrorKind::UnexpectedEof => {
+        io::ErrorKind::UnexpectedEof => {
             format!("{}: the service lends its sockets to root and to its own user alone", path.display())
         }
         _ => format!("the service at {} does not answer ({error}): look at its log, and try again", path.display()),
@@ -183,8 +194,9 @@ fn before(plan: &Plan) -> Result<Before, String> {
     let lent = borrower.sockets().map_err(failed)?;
     let each = lent.into_iter().filter_map(|socket| Some((listens_at(&socket)?, socket)));
     // An address that is configured no more would be in the way of others of its port.
-    let sockets = each.filter(|(at, _)| wanted.remove(at)).collect();
-    Ok(Before { lender: Some(lender), user, sockets })
+    let (sockets, others): (Vec<_>, Vec<_>) = each.partition(|(at, _)| wanted.remove(at));
+    let others = others.into_iter().map(|(at, _)| at).collect();
+    Ok(Before { lender: Some(lender), user, sockets, others })
 }
 
 /// Nobody lends anything: a service of a version that doesn't, or none.
@@ -192,7 +204,7 @@ fn unable(plan: &Plan) -> Result<Before, String> {
     let runtime = &plan.runtime_directory;
     if control::is_there(runtime)? {
         let user = nix::unistd::geteuid().as_raw();
-        return Ok(Before { lender: None, user, sockets: Vec::new() });
+        return Ok(Before { lender: None, user, sockets: Vec::new(), others: Vec::new() });
     }
     Err(match control::holder(&plan.state_directory)? {
         Some(pid) => format!(
@@ -217,14 +229,19 @@ fn tell_held(lender: Option<&Lender>, held: &Held, plan: &Plan) {
     let Some(lender) = lender else { return };
     let at: Vec<SocketAddr> = held.addresses().collect();
     let new: Vec<SocketAddr> = addresses(plan).filter(|address| !at.contains(address)).collect();
-    let who = format!("version {} serves as process {}", visible(&lender.version), lender.pid);
+    let who = format!("version {} serves as process {}", lender.version, lender.pid);
     match at.is_empty() {
-        true => eprintln!("gatepost: {who} and has no listening socket of its own that could be held"),
-        false => eprintln!("gatepost: {who}; its listening sockets are held: {}", listed(at)),
+        true => tell(&format!("{who} and has no listening socket of its own that could be held")),
+        false => tell(&format!("{who}; its listening sockets are held: {}", listed(at))),
     }
     if !new.is_empty() {
-        eprintln!("gatepost: it does not listen there, so that these are opened by the next one: {}", listed(new));
+        tell(&format!("it does not listen there, so that these are opened by the next one: {}", listed(new)));
     }
+}
+
+/// Says how far it is. The terminal may be lost by then, and that ends nothing.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "gatepost: {}", visible(text));
 }
 
 impl Done {

@@ -228,12 +228,17 @@ fn webhook(
 
 /// Whether a webhook's receiver can know us by what is in this file. Errors: what it must be.
 pub fn signs(octets: &[u8], key: &str) -> Result<(), String> {
-    signature::Key::new(&one_line(octets, "the file of its secret")?, key).map(drop)
+    signature::Key::new(&short_line(octets, "the file of its secret")?, key).map(drop)
 }
 
 /// Whether a provider can know us by what is in this file, as its courier finds at its start. Errors: what it must be.
 pub fn fits(api: &Api, octets: &[u8]) -> Result<(), String> {
-    provider::fits(api, &one_line(octets, "the file of its secret")?)
+    provider::fits(api, &short_line(octets, "the file of its secret")?)
+}
+
+/// Whether this can be a password or another secret of one line, as its courier finds at its start. Errors: what it must be.
+pub fn is_secret(octets: &[u8]) -> Result<(), String> {
+    short_line(octets, "it").map(drop)
 }
 
 fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
@@ -241,12 +246,20 @@ fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, Stri
     let mut octets = Zeroizing::new(Vec::new());
     let file = fs::File::from(file);
     let length = file.metadata().map_err(|error| format!("can't read {what}: {error}"))?.len();
-    if length > most {
-        return Err(format!("{what} is longer than {most} octets"));
-    }
+    fits_into(length, most, what)?;
     octets.reserve(usize::try_from(length.max(4096)).unwrap_or_default() + 1);
     file.take(most).read_to_end(&mut octets).map_err(|error| format!("can't read {what}: {error}"))?;
     Ok(octets)
+}
+
+fn fits_into(length: u64, most: u64, what: &str) -> Result<(), String> {
+    if length > most { Err(format!("{what} is longer than {most} octets")) } else { Ok(()) }
+}
+
+/// What `line` takes, of octets that somebody else has read.
+fn short_line(octets: &[u8], what: &str) -> Result<Secret<String>, String> {
+    fits_into(u64::try_from(octets.len()).unwrap_or(u64::MAX), MAX_PASSWORD, what)?;
+    one_line(octets, what)
 }
 
 /// A secret of one line. SASL forbids NUL, and a line end within would be a command.

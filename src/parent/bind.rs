@@ -98,6 +98,12 @@ impl Sockets {
 /// A bound, listening, non-blocking socket. What is set here is inherited by each accepted connection, so that no child
 /// needs a call to set it.
 fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = bound(address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn bound(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
@@ -107,8 +113,35 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
-    listen(&socket, BACKLOG)?;
     Ok(socket)
+}
+
+/// Whether a start could bind what is configured, but for those addresses that are held for it. Each is bound and let go again, and
+/// nobody can connect meanwhile. `in_the_way`: those that whoever runs now lets go before that.
+///
+/// Errors: for each that it could not, why and what to do.
+pub fn foresee(plan: &Plan, held: &[SocketAddr], in_the_way: &[SocketAddr]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for listener in &plan.listeners {
+        for address in &listener.addresses {
+            let Bind::Address(address) = address else { continue };
+            if held.contains(address) {
+                continue;
+            }
+            let Err(error) = bound(*address) else { continue };
+            let is_let_go = |at: &SocketAddr| (at.port(), at.is_ipv4()) == (address.port(), address.is_ipv4());
+            let passes = match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EADDRINUSE) => in_the_way.iter().any(is_let_go),
+                // The service manager may let the service what it doesn't let us.
+                Some(Errno::EACCES | Errno::EPERM) => !nix::unistd::geteuid().is_root(),
+                _ => false,
+            };
+            if !passes {
+                faults.push(explain(listener, *address, &error));
+            }
+        }
+    }
+    faults
 }
 
 fn explain(listener: &Listener, address: SocketAddr, error: &io::Error) -> String {

@@ -29,6 +29,9 @@ pub const LONGEST_FAREWELL: Duration = Duration::from_secs(3600);
 const FIRST_PROGRAM: &str = "the first upstream of kind \"sendmail\"";
 const USER_OF_PROGRAM: &str = "the user of an upstream of kind \"sendmail\"";
 
+const HOST_NAME: &str = "hostname was changed, which names the audit log, and no start on this state takes another one: put it back, or do as \
+                         docs/operations.md says under \"Another host name\"";
+
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -116,8 +119,12 @@ fn keep(parent: &Parent, after: &mut Plan) -> Result<(), String> {
     if let Some(launcher) = &parent.household.launcher {
         outfit::suit(after, launcher.lets_change)?;
     }
-    if !changed.is_empty() {
-        return Err(format!("{}: restart the service, or put it back", changed.join("; ")));
+    // Not even by a restart: it would end what serves, and not come.
+    let named = (before.hostname != after.hostname).then(|| HOST_NAME.to_owned());
+    let rest = (!changed.is_empty()).then(|| format!("{}: restart the service, or put it back", changed.join("; ")));
+    let refused: Vec<String> = named.into_iter().chain(rest).collect();
+    if !refused.is_empty() {
+        return Err(refused.join("; "));
     }
     keep_numbers(before, after);
     Ok(())
@@ -133,12 +140,11 @@ fn to_restart(before: &Plan, sources: bool, after: &Plan) -> impl Iterator<Item 
 }
 
 /// What holds from the start to the end, and whether it is the same. `gatepost(8)` lists it.
-fn fixed(before: &Plan, sources: bool, after: &Plan) -> [(&'static str, bool); 10] {
+fn fixed(before: &Plan, sources: bool, after: &Plan) -> [(&'static str, bool); 9] {
     [
         ("state_directory", before.state_directory == after.state_directory),
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
         ("spool.master_key_directory", before.master_directory == after.master_directory),
-        ("hostname", before.hostname == after.hostname),
         ("[log]", before.log == after.log),
         ("an anchor of kind syslog or file", before.near_anchors().eq(after.near_anchors())),
         ("spool.reserve", before.spool.reserve == after.spool.reserve),
@@ -360,5 +366,6 @@ mod tests {
         for whose in ["an upstream", "token endpoint", "webhook", "witness"] {
             assert!(page.contains(whose), "{whose}: {page}");
         }
+        assert!(!page.contains("hostname"), "no restart takes another one: {page}");
     }
 }

@@ -12,6 +12,7 @@ mod bind;
 mod borrower;
 mod change;
 mod child;
+pub mod foreseen;
 mod hearing;
 mod household;
 mod launched;
@@ -63,6 +64,7 @@ use watch::Watch;
 const PROPERTIES: usize = 64;
 const PROPERTY: usize = 200;
 
+pub use bind::foresee as foresee_addresses;
 pub use offline::become_vault;
 pub use outfit::posts;
 pub use post::{TITLE, family};

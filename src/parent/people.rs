@@ -34,8 +34,21 @@ impl People {
                      the gate keeps; start it as root, or use an upstream of kind smtp"
                 );
             }
-            return Ok(Self { identities: Vec::new(), named: Vec::new(), auditors: None });
+            return Ok(Self::alone());
         }
+        Self::of_root(plan, fallback)
+    }
+
+    /// Those of a service that runs as this user, whoever we are.
+    pub fn of(user: u32, plan: &Plan, fallback: bool) -> Result<Self, String> {
+        if user == 0 { Self::of_root(plan, fallback) } else { Ok(Self::alone()) }
+    }
+
+    const fn alone() -> Self {
+        Self { identities: Vec::new(), named: Vec::new(), auditors: None }
+    }
+
+    fn of_root(plan: &Plan, fallback: bool) -> Result<Self, String> {
         let mut identities = Vec::new();
         let mut missing = Vec::new();
         for row in &TABLE {

@@ -13,7 +13,7 @@
 //!   upgrade.sock        the same, from who upgrades it to who is started then
 //! ```
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -37,20 +37,36 @@ const EMPTY: &str = "empty";
 
 /// Makes what is missing and refuses what isn't ours to use.
 pub fn prepare(plan: &Plan, people: &People) -> Result<(), String> {
-    // Everybody may pass through the state directory; what is in it is closed to all but its owner.
-    own_directory(&plan.state_directory, "state_directory", 0o755)?;
+    let [state, runtime, empty, seal, master] = directories(plan);
+    let make = |(path, what, mode): &Own| own_directory(path, what, *mode);
+    make(&state)?;
     vault::restored::check(&plan.state_directory)?;
-    own_directory(&plan.runtime_directory, "runtime_directory", 0o700)?;
-    own_directory(&empty_directory(&plan.runtime_directory), "the empty directory", 0o555)?;
+    make(&runtime)?;
+    make(&empty)?;
     beginning::check(plan, people)?;
-    let seal = plan.state_directory.join(SEAL);
-    own_directory(&seal, "the sealer's directory", 0o700)?;
-    sealer::key::create(&seal, &plan.sealer_slice().origin)
-        .map_err(|error| format!("making the log key in {}: {error}", seal.display()))?;
-    own_directory(&plan.master_directory, "the directory of the master key", 0o700)?;
+    make(&seal)?;
+    sealer::key::create(&seal.0, &plan.sealer_slice().origin)
+        .map_err(|error| format!("making the log key in {}: {error}", seal.0.display()))?;
+    make(&master)?;
     vault::master::create(&plan.master_directory)
         .map_err(|error| format!("the master key in {}: {error}", plan.master_directory.display()))?;
     vault::prepare::prepare(&plan.state_directory, people.identity(Role::Vault), people.auditors)
+}
+
+/// A directory that is ours: where it is, in words, and its mode.
+pub type Own = (PathBuf, &'static str, u32);
+
+/// In the order in which they are made.
+pub fn directories(plan: &Plan) -> [Own; 5] {
+    let (state, runtime) = (&plan.state_directory, &plan.runtime_directory);
+    [
+        // Everybody may pass through the state directory; what is in it is closed to all but its owner.
+        (state.clone(), "state_directory", 0o755),
+        (runtime.clone(), "runtime_directory", 0o700),
+        (empty_directory(runtime), "the empty directory", 0o555),
+        (state.join(SEAL), "the sealer's directory", 0o700),
+        (plan.master_directory.clone(), "the directory of the master key", 0o700),
+    ]
 }
 
 pub fn empty_directory(runtime: &Path) -> PathBuf {
@@ -70,7 +86,12 @@ fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
         Err(error) => return Err(fail("it can't be made", error)),
     }
     let found = fs::symlink_metadata(path).map_err(|error| fail("looking at it", error))?;
-    let (owner, us) = (found.uid(), geteuid().as_raw());
+    inspect((path, &found), what, mode, geteuid().as_raw())
+}
+
+/// Whether a directory that is there can be used by a parent that is this user (`us`).
+pub fn inspect((path, found): (&Path, &Metadata), what: &str, mode: u32, us: u32) -> Result<(), String> {
+    let owner = found.uid();
     if !found.is_dir() {
         return Err(format!("{what} {}: not a directory: move it away", path.display()));
     }

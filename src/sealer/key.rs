@@ -74,12 +74,7 @@ pub fn vkey(origin: &str, seed: &Secret<[u8; SEED]>) -> io::Result<String> {
 pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
     let path = directory.join("log.key");
     let public = directory.join("log.vkey");
-    if !path.try_exists()? {
-        if public.try_exists()? {
-            let text =
-                "log.key is missing beside log.vkey: restore it; another key under this log would look like tampering";
-            return Err(io::Error::new(io::ErrorKind::NotFound, text));
-        }
+    if !path.try_exists()? && !public.try_exists()? {
         // The log begins: slots that are lost later must not look like this.
         create_slots(directory)?;
         let mut seed = Secret::new([0; SEED]);
@@ -89,25 +84,43 @@ pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
         // Before its other half: that one without the key would be a lost key.
         File::open(directory)?.sync_all()?;
     }
+    if let Some(vkey) = inspect(directory, origin)? {
+        write_new(&directory.join("log.vkey.new"), &public, 0o644, vkey.as_bytes())?;
+    }
+    File::open(directory)?.sync_all()
+}
+
+/// Looks whether the key that is there can sign a log of this origin. What is to be written into `log.vkey`, where that is missing.
+///
+/// Errors: there is no key, or it is open to others, or `log.vkey` is that of another key or host name.
+pub fn inspect(directory: &Path, origin: &str) -> io::Result<Option<String>> {
+    let (path, public) = (directory.join("log.key"), directory.join("log.vkey"));
+    if !path.try_exists()? && public.try_exists()? {
+        let text =
+            "log.key is missing beside log.vkey: restore it; another key under this log would look like tampering";
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
     let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         let text = format!("log.key has mode {mode:04o}: others could sign the log; chmod it to 0600");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     let vkey = format!("{}\n", LogKey::read(origin, File::open(&path)?)?.verifier());
-    match fs::read_to_string(&public) {
-        Ok(found) if found == vkey => {}
-        Ok(_) => {
-            let text = "log.vkey is not the public half of log.key under this origin: restore the file that belongs to \
-                        the key, or the host name of before";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            write_new(&directory.join("log.vkey.new"), &public, 0o644, vkey.as_bytes())?;
-        }
+    let found = match fs::read_to_string(public) {
+        Ok(found) if found == vkey => return Ok(None),
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(vkey)),
         Err(error) => return Err(error),
-    }
-    File::open(directory)?.sync_all()
+    };
+    let text = match found.parse::<Verifier>() {
+        Ok(Verifier { name, .. }) if name != origin => format!(
+            "log.vkey is of the log {name:?}, and under this host name it would be {origin:?}: hostname was changed, which a log that has \
+             begun doesn't bear. Put it back, or see docs/operations.md, \"Another host name\""
+        ),
+        _ => "log.vkey is not the public half of log.key under this origin: restore the file that belongs to the key"
+            .to_owned(),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
 /// Insists on what was left of the sealer, where there is a log already. Without any of it the disk isn't there, or all was

@@ -123,17 +123,22 @@ impl Authority {
         })
     }
 
-    /// Why a configuration can't come into force: a credential or a key of it is the vault's already.
+    /// Why a configuration can't come into force: a credential or a key of it is the vault's already. One that a start took so is
+    /// in force already, and no reason to refuse all that comes after it.
     pub fn conflict(&self, slice: &VaultSlice) -> Option<String> {
+        let in_force = &self.slice.credentials;
         slice.credentials.iter().find_map(|Declared { id, secrets, .. }| {
-            if self.stored.iter().any(|stored| stored.id == *id) {
+            let before = in_force.iter().find(|before| before.id == *id);
+            if before.is_none() && self.stored.iter().any(|stored| stored.id == *id) {
                 return Some(format!(
                     "credential {id:?} is in the vault already: give this one another id, or remove that one first \
                      (gatepost credential remove {id})"
                 ));
             }
             let keys = self.stored.iter().flat_map(|stored| stored.keys.iter().map(move |key| (&key.id, &stored.id)));
-            let (key, owner) = keys.into_iter().find(|(key, _)| secrets.iter().any(|own| own.key == **key))?;
+            let is_new = |key: &str| before.is_none_or(|before| before.secrets.iter().all(|own| own.key != key));
+            let (key, owner) =
+                keys.into_iter().find(|(key, _)| is_new(key) && secrets.iter().any(|own| own.key == **key))?;
             Some(format!("the key id {key:?} of credential {id:?} is used by {owner:?} in the vault: choose another"))
         })
     }

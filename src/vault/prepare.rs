@@ -26,6 +26,72 @@ pub fn prepare(state_directory: &Path, identity: Option<&Identity>, audit_group:
     directory(&state_directory.join("audit"), AUDIT, owner, audit_group.or(db))
 }
 
+/// One thing that isn't as it must be, in a line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub text: String,
+    /// With it the vault doesn't start; without, too many may look at what is there.
+    pub stops: bool,
+}
+
+/// Looks at what is there, as the vault of that user needs it, and changes nothing: also at the databases, which a start leaves to
+/// the vault.
+///
+/// Errors: what may not be looked at.
+pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Option<u32>) -> io::Result<Vec<Fault>> {
+    /// What files of the vault alone have, and those of auditors.
+    const FILES: [(&str, u32, u32); 2] = [("db", DB, 0o600), ("audit", AUDIT, 0o640)];
+    let (user, group) = vault;
+    let mut faults = Vec::new();
+    for (name, mode, of_files) in FILES {
+        let path = state_directory.join(name);
+        let group = if mode == AUDIT { audit_group.or(group) } else { group };
+        match fs::symlink_metadata(&path) {
+            Ok(found) => {
+                if let Err(text) = inspect(&path, &found, mode, Some(user), group) {
+                    faults.push(Fault { text, stops: true });
+                }
+                if !found.is_dir() {
+                    continue;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        }
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().contains(".db") {
+                match entry.metadata() {
+                    Ok(found) => faults.extend(file(&entry.path(), &found, of_files, user)),
+                    // A journal comes and goes.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(faults)
+}
+
+fn file(path: &Path, found: &fs::Metadata, mode: u32, owner: u32) -> Option<Fault> {
+    let (name, uid, excess) = (path.display(), found.uid(), found.mode() & 0o777 & !mode);
+    if uid != owner {
+        let text =
+            format!("{name}: belongs to user {uid}, and the vault is user {owner}: chown it to that once you know why");
+        return Some(Fault { text, stops: true });
+    }
+    let own = found.mode() & 0o600;
+    if own != 0o600 {
+        let text = format!("{name}: mode {:o} keeps its owner out: chmod it to {mode:o}", found.mode() & 0o7777);
+        return Some(Fault { text, stops: true });
+    }
+    let text = || {
+        let is = found.mode() & 0o7777;
+        format!("{name}: mode {is:o} lets others in: chmod it to {mode:o} once you know who has been there")
+    };
+    (excess != 0).then(|| Fault { text: text(), stops: false })
+}
+
 fn directory(path: &Path, mode: u32, owner: Option<u32>, group: Option<u32>) -> Result<(), String> {
     let failed = |what: &str, error: io::Error| format!("{}: {what}: {error}", path.display());
     match fs::symlink_metadata(path) {

@@ -116,6 +116,8 @@ fn a_file_that_is_not_what_it_should_be_is_one_clear_line() {
     let house = House::new();
     house.write("empty", "", 0o600);
     house.write("two", "hunter2\nhunter3\n", 0o600);
+    house.write("nul", "hunter2\0\n", 0o600);
+    house.write("long", &"hunter2".repeat(1200), 0o600);
     let cases = [
         ("chain.pem", "other.pem", "password", "is the key of another one"),
         ("chain.pem", "none.pem", "password", "none.pem: can't be opened: No such file"),
@@ -123,6 +125,8 @@ fn a_file_that_is_not_what_it_should_be_is_one_clear_line() {
         ("chain.pem", "chain.pem", "password", "not a private key"),
         ("chain.pem", "key.pem", "empty", "must hold one line"),
         ("chain.pem", "key.pem", "two", "must hold one line"),
+        ("chain.pem", "key.pem", "nul", "must hold one line"),
+        ("chain.pem", "key.pem", "long", "longer than 8192 octets"),
     ];
     for (chain, key, password, expected) in cases {
         let errors = house.examine(chain, key, password).errors;

@@ -76,7 +76,15 @@ impl End {
         let id = &self.id;
         confirm(self.yes, &format!("removes credential {id:?} and its secrets, for good, and {mail}"))?;
         let command = Command::Remove { id: self.id.clone(), queue: self.queue.into() };
-        show::done(&self.place.change(&self.id, command)?, self.json, "was removed; its open sessions can do no more")
+        let done = self.place.change(&self.id, command)?;
+        // One that was not in force had no mail.
+        let words = match &done {
+            credential::Response::Changed { queue: None, .. } => {
+                "was removed from the vault; the one of the configuration is in force as before, and its mail was not touched"
+            }
+            _ => "was removed; its open sessions can do no more",
+        };
+        show::done(&done, self.json, words)
     }
 }
 

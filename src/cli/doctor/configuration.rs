@@ -1,7 +1,8 @@
 //! Whether the configuration and what it names can be used at all: what `gatepost check` says.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Look;
@@ -13,7 +14,9 @@ use crate::config::plan::{NO_ANCHOR, NO_CREDENTIAL};
 
 /// It isn't one: nothing else can be looked at.
 pub fn refused(path: &Path, mistakes: &Errors, sheet: &mut Sheet) {
-    let fix = match File::open(path).map_err(|error| error.kind()) {
+    // A pipe would be waited for.
+    let open = |path: &Path| OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let fix = match open(path).map_err(|error| error.kind()) {
         Ok(_) => "mend the line, and run this again",
         Err(ErrorKind::NotFound) => "say where it is (--config), or let gatepost init make one",
         Err(_) => "run this as root, or as the service's user",

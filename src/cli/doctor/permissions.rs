@@ -1,17 +1,13 @@
 //! Who owns the files and directories, and whom their modes let in.
 
-use std::fs::{self, Metadata};
-use std::io;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use super::Look;
 use super::finding::{Level, Sheet};
 use super::secrets::secrets;
 use super::unseen::Unseen;
-use crate::parent;
-use crate::role::{Role, TABLE};
-use crate::sandbox::fallback_identity;
+use crate::parent::foreseen;
 
 const OWNERS: &str = "whoever may write there decides what the service does, or reads what it keeps";
 
@@ -124,13 +120,7 @@ fn skip_owners(id: &'static str, what: &str, look: &Look<'_>, sheet: &mut Sheet)
     }
 }
 
-/// One directory of the service: who must own it, and the bits that it must not have.
-struct Directory {
-    path: PathBuf,
-    owner: Option<u32>,
-    excess: u32,
-}
-
+/// What a start would refuse of what is there, and what is too open.
 fn state(look: &Look<'_>, sheet: &mut Sheet) {
     let state = &look.plan.state_directory;
     // Somebody else's service: whose its directories must be isn't known, and this user's they are not.
@@ -138,63 +128,30 @@ fn state(look: &Look<'_>, sheet: &mut Sheet) {
         let why = look.service.silence().unwrap_or("the user of the service can't be known");
         return sheet.skip("permissions.state", state.display().to_string(), why);
     };
-    let vault = match own {
-        0 if look.doctor.fallback_ids => Some(fallback_identity(Role::Vault).user),
-        0 => vault_user(),
-        own => Some(own),
-    };
-    let directory = |path: PathBuf, owner, excess| Directory { path, owner, excess };
-    let all = [
-        directory(state.clone(), Some(own), 0o022),
-        directory(state.join("db"), vault, 0o077),
-        directory(state.join("audit"), vault, 0o027),
-        directory(state.join(parent::SEAL), Some(own), 0o077),
-        directory(look.plan.master_directory.clone(), Some(own), 0o077),
-        directory(look.plan.runtime_directory.clone(), Some(own), 0o077),
-    ];
-    for directory in &all {
-        match fs::symlink_metadata(&directory.path) {
-            Ok(found) => judge(directory, &found, sheet),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && look.service.silence().is_some() => {}
-            Err(error) => sheet.skip("permissions.state", directory.path.display().to_string(), error.to_string()),
-        }
+    let seen = foreseen::look(look.plan, own, look.doctor.fallback_ids);
+    for text in seen.refused {
+        sheet.fail(
+            "permissions.state",
+            text,
+            "keys, mail or the log are there; the service does not start with it, also at the next upgrade",
+            "as it says, once you know how it came to be so",
+        );
     }
-    match Path::new(state).exists() {
-        true => sheet.pass_unless_told("permissions.state", "the directories of the service are its own, and closed"),
+    for text in seen.open {
+        sheet.fail(
+            "permissions.state",
+            text,
+            "mail, or what auditors alone may read, is there",
+            "as it says, once you know who has been there",
+        );
+    }
+    for what in seen.unseen {
+        sheet.skip("permissions.state", what, "it can't be looked at by this user, or without those that are missing");
+    }
+    match state.exists() {
+        true => sheet.pass_unless_told("permissions.state", "what the service keeps is its own, and closed to others"),
         false => sheet.skip("permissions.state", state.display().to_string(), "it is made at the first start"),
     }
-}
-
-fn judge(Directory { path, owner, excess }: &Directory, found: &Metadata, sheet: &mut Sheet) {
-    let (name, mode) = (path.display(), found.mode() & 0o7777);
-    if !found.is_dir() {
-        sheet.fail(
-            "permissions.state",
-            format!("{name} is no directory"),
-            "the service does not start",
-            "move it away",
-        );
-    } else if mode & excess != 0 {
-        sheet.fail(
-            "permissions.state",
-            format!("{name}: mode {mode:04o} lets others in"),
-            "keys, mail or the log are there; the service refuses to start with it",
-            format!("chmod {:04o} {name}, once you know who has been there", mode & !excess),
-        );
-    } else if let Some(owner) = owner.filter(|owner| *owner != found.uid()) {
-        sheet.fail(
-            "permissions.state",
-            format!("{name}: belongs to user {}, and should to user {owner}", found.uid()),
-            "only its process may write there; the service refuses to start with it",
-            format!("chown {owner} {name}, once you know why it does"),
-        );
-    }
-}
-
-/// The vault's, where that user exists.
-fn vault_user() -> Option<u32> {
-    let row = TABLE.iter().find(|row| row.role == Role::Vault)?;
-    nix::unistd::User::from_name(row.user?).ok()?.map(|user| user.uid.as_raw())
 }
 
 #[cfg(test)]

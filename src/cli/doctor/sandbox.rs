@@ -112,8 +112,10 @@ fn judge(head: &Process, children: &[Process], expected: impl Fn(Role, &str) -> 
     let held = everybody().count();
     let kept = |child: &Process| if head.user == 0 && is_launcher(child) { LAUNCHER_KEEPS } else { 0 };
     let without = |fits: &dyn Fn(&Process) -> bool, all: &mut dyn Iterator<Item = &Process>| -> Vec<String> {
-        let name =
-            |process: &Process| format!("{} ({})", process.title.strip_prefix(TITLE).unwrap_or("parent"), process.pid);
+        let name = |process: &Process| match process.pid == head.pid {
+            true => format!("parent ({})", process.pid),
+            false => format!("{} ({})", process.title.strip_prefix(TITLE).unwrap_or(&process.title), process.pid),
+        };
         all.filter(|process| !fits(process)).map(name).collect()
     };
     let rows = [

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::finding::Sheet;
+use crate::cli::check::doubled::doubled;
 use crate::cli::control::{self, Undone};
 use crate::config::plan::Plan;
 use crate::ipc::admin::credential::{Command, KeyEntry, Response};
@@ -17,6 +18,10 @@ use crate::sys::running::Process;
 
 /// How long it may be silent: its vault gives its store 5 seconds to answer. Whoever is silent then is asked nothing more.
 const PATIENCE: Duration = Duration::from_secs(7);
+
+/// How often the processes are looked at, at most, until all of them have become what they are to be.
+const LOOKS: u32 = 20;
+const NAP: Duration = Duration::from_millis(50);
 
 /// The parent of the service and that one's children, with the mailers, which its launcher starts.
 pub type Family = (Process, Vec<Process>);
@@ -35,8 +40,8 @@ impl Service {
     pub fn find(plan: &Plan) -> Self {
         match control::listener(&plan.runtime_directory) {
             Ok(Some(pid)) => match hangs(&plan.runtime_directory) {
-                None => Self::Runs(pid.and_then(family)),
-                Some(why) => Self::Silent(pid.and_then(family), why),
+                None => Self::Runs(pid.and_then(settled)),
+                Some(why) => Self::Silent(pid.and_then(settled), why),
             },
             Ok(None) => Self::Stopped,
             Err(undone) => Self::Closed(undone.into()),
@@ -81,6 +86,23 @@ fn owner(state: &Path) -> Option<u32> {
     }
 }
 
+/// The family of a parent, when none of it was made a moment ago: such a child is a copy of its parent, with its title and user, until
+/// it becomes what it is to be. What stays so is no child of ours, and is told as it is.
+fn settled(parent: i32) -> Option<Family> {
+    settle(|| family(parent))
+}
+
+fn settle(look: impl Fn() -> Option<Family>) -> Option<Family> {
+    for _ in 0..LOOKS {
+        let (head, children) = look()?;
+        if children.iter().all(|child| child.title != head.title) {
+            return Some((head, children));
+        }
+        std::thread::sleep(NAP);
+    }
+    look()
+}
+
 /// Whether its vault is stuck, in words.
 fn hangs(runtime: &Path) -> Option<String> {
     match control::ask_within(runtime, Any::Ready, PATIENCE) {
@@ -97,6 +119,8 @@ fn hangs(runtime: &Path) -> Option<String> {
 pub struct Account {
     pub id: String,
     pub policy: Policy,
+    /// It stands in the file.
+    pub declared: bool,
     pub enabled: bool,
     pub keys: Vec<KeyEntry>,
 }
@@ -107,7 +131,17 @@ pub fn accounts(plan: &Plan, service: &Service, sheet: &mut Sheet) -> Vec<Accoun
         Some(why) => why.to_owned(),
         None => match ask(plan) {
             Ok(all) => {
-                sheet.pass("policy.credentials", format!("{} credentials are in force", all.len()));
+                let kept = all.iter().filter(|account| !account.declared);
+                let kept = kept.map(|account| (account.id.as_str(), account.keys.as_slice()));
+                for text in doubled(&plan.credentials, kept) {
+                    sheet.warn(
+                        "policy.credentials",
+                        text,
+                        "two have one name, and what is said of one is meant for the other",
+                        "let each have its own: docs/credentials.md",
+                    );
+                }
+                sheet.pass_unless_told("policy.credentials", format!("{} credentials are in force", all.len()));
                 return all;
             }
             Err(why) => why,
@@ -117,6 +151,7 @@ pub fn accounts(plan: &Plan, service: &Service, sheet: &mut Sheet) -> Vec<Accoun
     let declared = plan.credentials.iter().map(|declared| Account {
         id: declared.id.clone(),
         policy: declared.policy.clone(),
+        declared: true,
         enabled: declared.enabled,
         keys: Vec::new(),
     });
@@ -127,8 +162,8 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
     let mut all = Vec::new();
     control::ask_for_parts(&plan.runtime_directory, Any::Credential(Command::List), |part| {
         if let Answer::Credential(Response::Entry(entry)) = part {
-            let (id, policy, enabled, keys) = (entry.id, entry.policy, entry.enabled, entry.keys);
-            all.push(Account { id, policy, enabled, keys });
+            let (id, policy, keys) = (entry.id, entry.policy, entry.keys);
+            all.push(Account { id, policy, declared: entry.declared, enabled: entry.enabled, keys });
         }
         true
     })?;
@@ -138,6 +173,24 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_was_just_made_is_waited_for_and_one_that_stays_so_is_told() {
+        let process = |pid, title: &str| Process { pid, title: title.to_owned(), ..Process::default() };
+        let looks = std::cell::Cell::new(0);
+        let family = |until| {
+            looks.set(0);
+            settle(|| {
+                looks.set(looks.get() + 1);
+                let title = if looks.get() < until { "gatepost serve" } else { "gatepost: vault" };
+                Some((process(1, "gatepost serve"), vec![process(2, title)]))
+            })
+        };
+        assert_eq!(family(3).unwrap().1[0].title, "gatepost: vault");
+        assert_eq!(looks.get(), 3);
+        assert_eq!(family(u32::MAX).unwrap().1[0].title, "gatepost serve");
+        assert!(settle(|| None).is_none());
+    }
 
     #[test]
     fn a_service_that_shows_no_process_is_its_states_owner() {

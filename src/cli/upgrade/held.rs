@@ -12,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Uid, geteuid, seteuid};
 
+use super::tell;
 use crate::ipc::loan::{self, Lender, Stage, UPGRADE};
 use crate::sys::peer;
 
@@ -71,9 +72,7 @@ impl Held {
         match peer::user(borrower.as_fd()) {
             Ok(user) if user == 0 || user == self.owner => {}
             _ => {
-                return eprintln!(
-                    "gatepost: somebody who is neither root nor the service's user asked for the sockets"
-                );
+                return tell("somebody who is neither root nor the service's user asked for the sockets");
             }
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
@@ -87,7 +86,7 @@ impl Held {
         let lent =
             borrower.set_nonblocking(true).and_then(|()| loan::lend(borrower.as_fd(), lender, sockets, PATIENCE));
         if let Err(error) = lent {
-            eprintln!("gatepost: the service that was started could not be given the sockets: {error}");
+            tell(&format!("the service that was started could not be given the sockets: {error}"));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -34,12 +35,15 @@ impl Restart {
         Ok(Self(words))
     }
 
-    /// Starts it. What it prints goes to standard error, because our own output says what became of all of it.
+    /// Starts it. What it prints goes to standard error, because our own output says what became of all of it. It is a process group of
+    /// its own: a terminal that is lost, or Ctrl-C, must not end it between stop and start. So it can't read from there either.
     pub fn begin(&self) -> Result<Running, String> {
         let failed = |error: io::Error| format!("running {self}: {error}: nothing was done");
         let (program, words) = self.0.split_first().ok_or("there is nothing to run: nothing was done")?;
         let output = io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
-        let child = Command::new(program).args(words).stdout(Stdio::from(output)).spawn().map_err(failed)?;
+        let mut command = Command::new(program);
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::from(output)).process_group(0);
+        let child = command.spawn().map_err(failed)?;
         Ok(Running { name: self.to_string(), child: Some(child) })
     }
 }

@@ -111,6 +111,7 @@ pub fn perform(
              it, or remove it"
         )));
     }
+    let is_shadowed = declared.iter().any(|declared| declared.id == id);
     let mut scribe = Scribe { store, id: &id, actor, now_us };
     match (change, found) {
         (Change::Add { .. }, Some(_)) => {
@@ -132,6 +133,7 @@ pub fn perform(
             Ok(Err(format!("credential {id:?} is not disabled, and not suspended")))
         }
         (Change::Enable { lifted, .. }, Some(stored)) => scribe.enable(Some(&stored), lifted),
+        (Change::Remove { .. }, Some(stored)) if is_shadowed => scribe.remove_shadowed(&stored),
         (Change::Remove { queue, .. }, Some(stored)) => scribe.remove(&stored, queue),
         (Change::Rotate { key, overlap_us, .. }, Some(stored)) => scribe.rotate(&stored, key, overlap_us),
         (Change::Retire { key, queue, .. }, Some(stored)) => scribe.retire(&stored, key, queue),
@@ -208,6 +210,14 @@ impl Scribe<'_, '_> {
         self.store.once.forget_of(self.id)?;
         self.record(Name::CredentialRevoke, json!({ "keys": keys }))?;
         Ok(Ok(Done { keys, queue: Some(queue) }))
+    }
+
+    /// Mail, list and answers under this id are the configuration's, whose credential is the one in force.
+    fn remove_shadowed(&mut self, stored: &Stored) -> Outcomes {
+        let keys: Vec<String> = stored.keys.iter().map(|key| key.id.clone()).collect();
+        self.store.credentials.remove(self.id)?;
+        self.record(Name::CredentialRevoke, json!({ "keys": keys, "shadowed": true }))?;
+        Ok(Ok(Done { keys, queue: None }))
     }
 
     fn rotate(&mut self, stored: &Stored, key: Key, overlap_us: Option<u64>) -> Outcomes {

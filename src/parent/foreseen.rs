@@ -1,0 +1,82 @@
+//! What a start would refuse of the state that is there, for who is about to restart the service, or looks at it. The rules are those of
+//! a start; nothing is made and nothing changed.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use nix::unistd::geteuid;
+
+use super::beginning;
+use super::people::People;
+use super::state::{self, SEAL};
+use crate::config::plan::Plan;
+use crate::role::Role;
+use crate::vault::prepare::Fault;
+use crate::{sealer, vault};
+
+/// All in lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    /// No start goes past these.
+    pub refused: Vec<String>,
+    /// These let too many look at what is there.
+    pub open: Vec<String>,
+    /// What we may not look at.
+    pub unseen: Vec<String>,
+}
+
+/// Looks as a parent that is this user would, whoever we are.
+pub fn look(plan: &Plan, user: u32, fallback: bool) -> Foreseen {
+    let mut seen = Foreseen::default();
+    let home = &plan.state_directory;
+    for (path, what, mode) in &state::directories(plan) {
+        match fs::symlink_metadata(path) {
+            Ok(found) => seen.refused.extend(state::inspect((path, &found), what, *mode, user).err()),
+            Err(error) => seen.add(path, "", &error),
+        }
+    }
+    seen.refused.extend(vault::restored::check(home).err());
+    let seal = home.join(SEAL);
+    if let Err(error) = sealer::key::inspect(&seal, &plan.sealer_slice().origin) {
+        seen.add(&seal, "the log key: ", &error);
+    }
+    if let Err(error) = vault::master::inspect(&plan.master_directory) {
+        seen.add(&plan.master_directory, "the master key: ", &error);
+    }
+    match People::of(user, plan, fallback) {
+        Ok(people) => seen.vaults(plan, user, &people),
+        Err(why) => seen.unseen.push(why),
+    }
+    seen
+}
+
+impl Foreseen {
+    /// What is the vault's, whose user is known.
+    fn vaults(&mut self, plan: &Plan, user: u32, people: &People) {
+        // It looks as the vault's user does where root alone may not.
+        if [0, user].contains(&geteuid().as_raw()) {
+            self.refused.extend(beginning::check(plan, people).err());
+        }
+        let vault = people.identity(Role::Vault);
+        let owner = (vault.map_or(user, |vault| vault.user), vault.map(|vault| vault.group));
+        match vault::prepare::look(&plan.state_directory, owner, people.auditors) {
+            Ok(faults) => {
+                for Fault { text, stops } in faults {
+                    if stops { &mut self.refused } else { &mut self.open }.push(text);
+                }
+            }
+            Err(error) => self.add(&plan.state_directory, "", &error),
+        }
+    }
+
+    /// What isn't there is made at a start, and what must be there is asked for elsewhere.
+    fn add(&mut self, path: &Path, what: &str, error: &io::Error) {
+        let line = format!("{}: {what}{error}", path.display());
+        match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::NotFound, Some(_)) => {}
+            (io::ErrorKind::PermissionDenied, Some(_)) => self.unseen.push(line),
+            _ => self.refused.push(line),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Claims: what the next start would refuse is known before the service is stopped, and nothing is done then; a terminal that is lost in
+//! the middle of an upgrade, or Ctrl-C, leaves nobody without a service; and a credential that is in both places stops no reload.
+
+#[path = "upgrade/manager.rs"]
+mod manager;
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use manager::{Manager, done, failed, said, upgrade};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use support::{CREDENTIAL, Service, await_that, gatepost, is_root};
+
+/// For a restart that comes: more than it takes on a busy machine.
+const LONG: &str = "60s";
+/// An address for documents (RFC 5737), which no machine has.
+const NOWHERE: &str = "192.0.2.77:2525";
+
+#[test]
+fn what_the_next_start_would_refuse_ends_nothing() {
+    let mut service = Service::start();
+    let (config, marker) = (service.config(), service.folder.path().join("touched"));
+    let line = format!("touch {}; exit 3", marker.display());
+    let sound = fs::read_to_string(&config).unwrap();
+    let refused = |words: &str| {
+        let text = failed(&upgrade(&config, &[], &line).output().unwrap());
+        assert!(text.contains(words) && text.to_lowercase().contains("nothing was done"), "{words}: {text}");
+        assert!(!marker.exists(), "{words}: it was restarted: {text}");
+    };
+    let at = format!("\"127.0.0.1:{}\"", service.smtp);
+    let with = |from: &str, to: &str| fs::write(&config, sound.replacen(from, to, 1)).unwrap();
+
+    with("gate.test.example", "other.test.example");
+    refused("hostname was changed");
+    let text = failed(&service.command(&["reload"]));
+    assert!(
+        text.contains("no start on this state takes another one") && !text.contains("restart the service"),
+        "{text}"
+    );
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    with(&at, &format!("{at}, \"{}\"", taken.local_addr().unwrap()));
+    refused("another process has this port");
+    with(&at, &format!("{at}, \"{NOWHERE}\""));
+    refused("this machine has no such address");
+    with("/state\"", "/empty\"");
+    refused("state_directory was changed");
+    assert!(!service.folder.path().join("empty").exists());
+    fs::write(&config, &sound).unwrap();
+
+    let state = service.folder.path().join("state");
+    let doctor = |path: &Path| {
+        let mut command = gatepost();
+        command.args(["doctor", "--offline", "--fallback-ids", "--config"]).arg(&config);
+        let text = said(&command.output().unwrap());
+        let name = path.display().to_string();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains("permissions.state")).collect();
+        assert!(matches!(lines.as_slice(), [line] if line.starts_with("fail") && line.contains(&name)), "{text}");
+    };
+    for (name, mode) in
+        [("master/master.key", 0o644), ("seal/log.key", 0o640), ("audit", 0o2755), ("db/vault.db", 0o400)]
+    {
+        let path = state.join(name);
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        refused("chmod it");
+        doctor(if mode & 0o040 != 0 && path.is_file() { path.parent().unwrap() } else { &path });
+        fs::set_permissions(&path, before).unwrap();
+    }
+    // Too open, and no reason not to start.
+    let audit = state.join("audit/audit.db");
+    fs::set_permissions(&audit, fs::Permissions::from_mode(0o646)).unwrap();
+    doctor(&audit);
+    fs::set_permissions(&audit, fs::Permissions::from_mode(0o640)).unwrap();
+    if is_root() {
+        for name in ["db/vault.db", "audit/audit.db"] {
+            let path = state.join(name);
+            let user = fs::metadata(&path).unwrap().uid();
+            chown(&path, Some(0), None).unwrap();
+            refused("belongs to user 0");
+            doctor(&path);
+            chown(&path, Some(user), None).unwrap();
+        }
+        let group = fs::metadata(state.join("audit")).unwrap().gid();
+        chown(state.join("audit"), None, Some(group + 1)).unwrap();
+        refused("chgrp it");
+        chown(state.join("audit"), None, Some(group)).unwrap();
+    }
+
+    // Where it listens now and will not any more is in nobody's way.
+    with(&at, &at.replace("127.0.0.1", "0.0.0.0"));
+    let text = failed(&upgrade(&config, &[], &line).output().unwrap());
+    assert!(marker.exists() && text.contains("exit status: 3"), "{text}");
+    fs::write(&config, &sound).unwrap();
+    assert!(service.is_running());
+    service.stop();
+}
+
+/// Starts it in a process group of its own, as a shell does.
+fn spawn(config: &Path, line: &str) -> (Child, Pid) {
+    let child = upgrade(config, &["--timeout", LONG], line).process_group(0).spawn().unwrap();
+    let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    (child, group)
+}
+
+#[test]
+fn a_lost_terminal_or_ctrl_c_ends_no_restart_that_has_begun() {
+    let mut service = Service::start();
+    let (config, manager) = (service.config(), Manager::new(&service));
+    let over = service.folder.path().join("over");
+    let line = format!("{}; touch {}", manager.line(), over.display());
+    let group = AtomicI32::new(0);
+    let (times, output) = std::thread::scope(|scope| {
+        let service = &mut service;
+        let keeper = scope.spawn(|| {
+            manager.run(service, || {
+                await_that("the command is known", || group.load(Ordering::Relaxed) != 0);
+                killpg(Pid::from_raw(group.load(Ordering::Relaxed)), Signal::SIGHUP).unwrap();
+            })
+        });
+        let (child, its) = spawn(&config, &line);
+        group.store(its.as_raw(), Ordering::Relaxed);
+        let output = child.wait_with_output().unwrap();
+        manager.end();
+        (keeper.join().unwrap(), output)
+    });
+    let text = done(&output);
+    assert!(times == 1 && text.contains("in the place of"), "{text}");
+    assert!(over.exists(), "what restarts it came to its end");
+
+    let [begun, go, over] = ["begun", "go", "late"].map(|name| service.folder.path().join(name));
+    let line = format!(
+        "touch {}; while [ ! -e {} ]; do sleep 0.05; done; touch {}",
+        begun.display(),
+        go.display(),
+        over.display()
+    );
+    let (mut child, group) = spawn(&config, &line);
+    await_that("it is under way", || begun.exists());
+    killpg(group, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    fs::write(&go, "").unwrap();
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.contains("interrupted; sh -c") && text.contains("goes on: the service"), "{text}");
+    await_that("what restarts it comes to its end", || over.exists());
+    service.stop();
+}
+
+/// What the file has of a secret.
+fn declared(secret: &str) -> String {
+    let mut hash = gatepost();
+    let mut hash =
+        hash.args(["credential", "hash", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(hash.stdin.take().unwrap(), "{secret}").unwrap();
+    let object: serde_json::Value = serde_json::from_slice(&hash.wait_with_output().unwrap().stdout).unwrap();
+    let (key, hash) = (&object["key"], &object["hash"]);
+    format!(
+        "\n[[credential]]\nid = \"{CREDENTIAL}\"\nsenders = [\"@example.net\"]\nsecrets = [{{ key = {key}, hash = {hash} }}]\n"
+    )
+}
+
+#[test]
+fn a_credential_that_a_start_took_beside_the_vaults_stops_no_reload_and_the_vaults_takes_no_mail_with_it() {
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    let (config, more) = (service.config(), declared(&secret));
+    let sound = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{sound}{more}")).unwrap();
+    let text = failed(&service.command(&["reload"]));
+    assert!(text.contains("is in the vault already"), "{text}");
+    let both = |service: &Service, is_told: bool| {
+        for words in [&["check"][..], &["doctor", "--offline"]] {
+            let text = said(&service.command(words));
+            assert_eq!(text.contains("is in the vault, too"), is_told, "{words:?}: {text}");
+        }
+    };
+    // No reload can take it in; a start does.
+    both(&service, true);
+    service.end();
+    service.restart();
+    both(&service, true);
+    let from = service.log().len();
+    done(&service.command(&["reload"]));
+    service.await_log(from, "reload done");
+    done(&service.command(&["route", "pause", "sink"]));
+    assert_eq!(service.log_in(&secret).send("waits"), 250);
+    let text = done(&service.command(&["credential", "remove", CREDENTIAL, "--yes"]));
+    assert!(text.contains("its mail was not touched"), "{text}");
+    done(&service.command(&["route", "resume", "sink"]));
+    service.await_arrival(vec!["waits".to_owned()]);
+    assert_eq!(service.log_in(&secret).send("after"), 250);
+    both(&service, false);
+    done(&service.command(&["reload"]));
+    service.stop();
+}
