@@ -28,6 +28,10 @@ impl News {
 /// Errors: the log can't be read.
 pub fn adopted(present: &Path) -> Result<Vec<Range<u64>>, String> {
     let mut all = Vec::new();
+    // A service that never ran has none.
+    if !present.join("audit.db").exists() {
+        return Ok(all);
+    }
     let filter = Filter { event: Some("store.recovered".to_owned()), ..Filter::default() };
     query::query(present, &filter, |event| {
         let data = event.get("data").and_then(|data| serde_json::from_str::<serde_json::Value>(data).ok());
