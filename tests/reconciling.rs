@@ -187,3 +187,142 @@ fn whom_the_upstream_refused_before_the_message_was_taken_ends_nobody_who_waits(
     assert_eq!((&sum["left"]["messages"], &sum["ended"]["messages"]), (&1.into(), &0.into()), "{sum}");
     service.stop();
 }
+
+/// A service whose upstream is paused, and takes nobody who is bad.
+fn paused(sink: fn() -> Options) -> (Service, String) {
+    let service = Service::start_with(&Setting { sink, ..Setting::default() });
+    let secret = service.add_credential();
+    done(&service.command(&["route", "pause", "sink"]));
+    (service, secret)
+}
+
+fn sent_to(service: &Service, secret: &str, recipients: &[&str]) {
+    let mut session = service.log_in(secret);
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    recipients.iter().for_each(|to| assert_eq!(session.say(&format!("RCPT TO:<{to}>")), 250));
+    assert_eq!(session.say("DATA"), 354);
+    assert_eq!(session.say("From: a@example.net\r\nSubject: kept\r\n\r\nx\r\n."), 250);
+}
+
+fn events(service: &Service, name: &str) -> Vec<Value> {
+    let output = service.command(&["audit", "query", "--event", name, "--json"]);
+    said(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Delivers what waits behind the backup, and loses the machine when so many recipients have ended; what is left of it is what auditors
+/// see. Gives what reconcile says.
+fn lose_after(service: &mut Service, event: &str, ended: usize) -> Value {
+    with_backup(service, "backup", &[]);
+    done(&service.command(&["route", "resume", "sink"]));
+    support::await_that("they have ended", || events(service, event).len() >= ended);
+    service.await_sound("all of it is under a signed head");
+    let copy = service.folder.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    fs::copy(service.folder.path().join("state/audit/audit.db"), copy.join("audit.db")).unwrap();
+    lose_behind_it(service, &["--audit", copy.to_str().unwrap()])
+}
+
+fn quarantined(service: &Service) -> usize {
+    said(&service.command(&["queue", "list", "--state", "quarantined", "--json"])).lines().count()
+}
+
+#[test]
+fn however_many_whom_the_log_shows_alike_end_together_and_who_cannot_be_told_apart_is_released_by_his_message_alone() {
+    fn sink() -> Options {
+        let refuse = vec![("bad@".to_owned(), "550 5.1.1 nobody".to_owned()), ("later@".to_owned(), LATER.to_owned())];
+        Options { refuse, ..Options::default() }
+    }
+    let (mut service, secret) = paused(sink);
+    let many: Vec<String> = (0..21).map(|n| format!("r{n}@many.example")).collect();
+    sent_to(&service, &secret, &many.iter().map(String::as_str).collect::<Vec<_>>());
+    sent_to(&service, &secret, &["good@mix.example", "bad@mix.example"]);
+    sent_to(&service, &secret, &["one@part.example", "later@part.example"]);
+    let sum = lose_after(&mut service, "deliver.success", 23);
+    assert_eq!((&sum["ended"]["recipients"], &sum["ended"]["messages"]), (&23.into(), &2.into()), "{sum}");
+    assert_eq!((&sum["unclear"], &sum["left"]["recipients"]), (&2.into(), &2.into()), "{sum}");
+    // One of the two has it, and nobody can say which.
+    let drops = events(&service, "queue.drop");
+    let data: Vec<&Value> = drops.iter().map(|event| &event["data"]).collect();
+    let mixed = serde_json::json!({ "delivered": 1, "failed": 1, "may_be_delivered": true });
+    assert!(data.contains(&&mixed), "{drops:?}");
+    assert!(data.contains(&&serde_json::json!({ "delivered": 21, "failed": 0 })), "{drops:?}");
+    let released = told(&service, &["queue", "release", "--all"]);
+    assert_eq!((&released["recipients"], quarantined(&service)), (&0.into(), 1), "{released}");
+    service.stop();
+}
+
+#[test]
+fn who_may_have_got_it_behind_the_backup_is_quarantined_where_his_credential_holds_such_mail() {
+    fn sink() -> Options {
+        Options { faults: vec![Fault::at(Phase::Dot, Act::Swallow)], ..Options::default() }
+    }
+    let (mut service, secret) = paused(sink);
+    done(&service.command(&["credential", "set", CREDENTIAL, "--on-unknown", "hold"]));
+    sent_to(&service, &secret, &["unknown@example.org"]);
+    let sum = lose_after(&mut service, "queue.hold", 1);
+    assert_eq!(
+        (&sum["doubtful"], &sum["unclear"], &sum["ended"]["recipients"]),
+        (&1.into(), &0.into(), &0.into()),
+        "{sum}"
+    );
+    let released = told(&service, &["queue", "release", "--all"]);
+    assert_eq!((&released["recipients"], quarantined(&service)), (&0.into(), 1), "{released}");
+    service.stop();
+}
+
+#[test]
+fn what_went_into_an_archive_behind_the_backup_comes_back_from_it_after_the_restore() {
+    let (mut service, secret) = paused(Options::default);
+    sent_to(&service, &secret, &["exported@example.org"]);
+    with_backup(&service, "backup", &[]);
+    let archive = service.folder.path().join("queue.tar").display().to_string();
+    done(&service.command(&["queue", "export", "--drop", "--yes", "--out", &archive, "--fallback-ids"]));
+    service.await_sound("the export is under a signed head");
+    let sum = lose_behind_it(&mut service, &[]);
+    assert_eq!((&sum["ended"]["recipients"], &sum["left"]["recipients"]), (&1.into(), &0.into()), "{sum}");
+    let drops = events(&service, "queue.drop");
+    assert!(drops.len() == 1 && drops[0]["reason"] == "exported", "{drops:?}");
+    let back = told(&service, &["queue", "import", &archive, "--fallback-ids"]);
+    assert_eq!((&back["messages"], quarantined(&service)), (&1.into(), 0), "{back}");
+    service.stop();
+}
+
+#[test]
+fn a_database_that_alone_was_set_back_offers_nothing_again_that_its_log_has_as_delivered() {
+    fn sink() -> Options {
+        let once = Fault { connection: Some(0), ..Fault::say(Phase::Rcpt, LATER) };
+        let refuse = vec![("later@".to_owned(), LATER.to_owned())];
+        Options { refuse, faults: vec![once], ..Options::default() }
+    }
+    let more = "[spool]\nretry = [\"1h\"]".into();
+    let mut service = Service::start_with(&Setting { sink, more, ..Setting::default() });
+    let secret = service.add_credential();
+    sent_to(&service, &secret, &["snap@example.org"]);
+    support::await_that("it was put off", || events(&service, "deliver.defer").len() == 1);
+    sent_to(&service, &secret, &["later@example.org"]);
+    support::await_that("both were put off", || events(&service, "deliver.defer").len() == 2);
+    service.end();
+    let state = service.folder.path().join("state");
+    let old = service.folder.path().join("vault.db");
+    fs::copy(state.join("db/vault.db"), &old).unwrap();
+    service.start_again();
+    done(&service.command(&["queue", "retry", "--all"]));
+    support::await_that("one was delivered", || events(&service, "deliver.success").len() == 1);
+    service.await_sound("that is under a signed head");
+    service.end();
+
+    fs::copy(&old, state.join("db/vault.db")).unwrap();
+    let from = service.log().len();
+    service.start_again();
+    service.await_log(from, "mail is held of which the auditors' files say that somebody has it");
+    let held = events(&service, "queue.hold");
+    assert!(held.len() == 1 && held[0]["reason"] == "from-files" && held[0]["data"]["messages"] == 1, "{held:?}");
+    done(&service.command(&["queue", "release", "--all"]));
+    // The other one waits as before.
+    assert_eq!((told(&service, &["queue", "stats"])["all"]["messages"].as_u64(), quarantined(&service)), (Some(2), 1));
+    let sum = told_by(&service);
+    assert_eq!((&sum["ended"]["recipients"], &sum["left"]["recipients"]), (&1.into(), &0.into()), "{sum}");
+    assert_eq!(told(&service, &["queue", "stats"])["all"]["messages"], 1);
+    assert_eq!(events(&service, "deliver.success").len(), 1);
+    service.stop();
+}

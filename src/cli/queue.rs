@@ -10,6 +10,7 @@ mod import;
 pub mod lines;
 mod list;
 mod lost;
+mod news;
 mod pairs;
 mod reconcile;
 mod record;
@@ -18,6 +19,7 @@ mod retry;
 mod source;
 mod stats;
 mod tar;
+mod told;
 mod whose;
 
 pub use list::time;

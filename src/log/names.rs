@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 310] = [
+pub const NAMES: [(&str, &str); 311] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -84,6 +84,8 @@ pub const NAMES: [(&str, &str); 310] = [
         refused, remove one"),
     ("credential-names-webhook-isnt", "a credential names a webhook that there isn't"),
     ("database-behind-auditors-files", "the database was behind the auditors' files: the log goes on from where they end"),
+    ("database-behind-mail-held", "mail is held of which the auditors' files say that somebody has it or gets it no more: see \
+        gatepost queue reconcile"),
     ("database-not-taken-back", "the database was not taken back: the version before won't open it"),
     ("database-taken-back", "the database is that of the version before: installed now, it goes on with it"),
     ("delivery-fell", "a delivery fell; its outcome is unknown"),

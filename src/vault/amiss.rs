@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::audit::adopt::{self, Untaken};
+use super::audit::adopt::{self, Adopted, Untaken};
 use super::audit::event::{Event, Name, Outcome};
 use super::audit::survey;
 use super::store::credentials::Stored;
@@ -24,11 +24,18 @@ pub fn spare_bodies(home: &Path, writer: &Writer) -> Result<bool, String> {
 }
 
 /// What came of the auditors' files being ahead of the database.
-pub fn tell_of_files(writer: &Writer, adopted: Result<u64, Untaken>) {
+pub fn tell_of_files(writer: &Writer, adopted: Result<Adopted, Untaken>) {
     match adopted {
-        Ok(0) => {}
-        Ok(leaves) => {
-            tracing::warn!(leaves, "the database was behind the auditors' files: the log goes on from where they end")
+        Ok(Adopted { leaves: 0, .. }) => {}
+        Ok(Adopted { leaves, held }) => {
+            tracing::warn!(leaves, "the database was behind the auditors' files: the log goes on from where they end");
+            if held > 0 {
+                tracing::warn!(
+                    messages = held,
+                    "mail is held of which the auditors' files say that somebody has it or gets it no more: see gatepost queue \
+                     reconcile"
+                );
+            }
         }
         // The event of it is among those of what is missing.
         Err(Untaken::Unopened(reason)) => tracing::error!(reason, "the file that auditors read can't be used"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::before::{Before, each_recipient};
 use super::entries::{IMPORT, message};
 use super::pairs::{Mention, Mentions, pairs};
-use super::reconcile::ENDS;
+use super::told::ENDS;
 use crate::mail::id::MessageId;
 use crate::vault::audit::query::{self, Filter, Found};
 use crate::vault::audit::visible::visible;
@@ -83,7 +83,7 @@ impl Lost {
             }
             fate.accepted.insert(mark, Mention::of(shown, clear));
         })?;
-        for (event, _) in ENDS {
+        for event in ENDS {
             before.recipients(event, from, |found, mark, shown, clear| {
                 // Somebody got it, or never will.
                 if let Some(fate) = entries.ended(found, &mark).and_then(|id| self.fates.get_mut(&id)) {

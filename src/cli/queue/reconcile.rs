@@ -1,26 +1,24 @@
 //! `gatepost queue reconcile`: after a restore, tells the service which of the held messages another log, newer than the
 //! backup, shows as delivered or failed.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::before::{self, Before, Mark};
+use super::before::{self, Before, Place};
 use super::lost::Lost;
+use super::news::{self, News};
+use super::told::Waiting;
 use crate::cli::audit::place::{Latest, audit_directory};
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::cli::{Config, control, fail, places};
-use crate::ipc::admin::queue::{Command, Ended, Reconciled, Response};
+use crate::ipc::admin::queue::{Command, Reconciled, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
 
-/// The events after which a recipient waits no more, and whether it got the message.
-pub const ENDS: [(&str, bool); 4] =
-    [("deliver.success", true), ("deliver.bounce", false), ("deliver.expire", false), ("queue.drop", false)];
-/// Outcomes in one command: a frame has room for many more.
+/// What is said in one command: a frame has room for many more.
 const BATCH: usize = 20;
 
 #[derive(Debug, Args)]
@@ -48,11 +46,16 @@ impl Reconcile {
     pub fn run(&self) -> ExitCode {
         match self.reconcile() {
             Ok((sum, lost)) if self.json => {
-                let Reconciled { done, unclear, left } = sum;
+                let Reconciled { done, unclear, doubtful, left } = sum;
                 let ended = serde_json::json!({ "messages": done.messages, "recipients": done.recipients });
                 let left = serde_json::json!({ "messages": left.messages, "recipients": left.recipients });
                 let lost = lost.json();
-                say!("{}", serde_json::json!({ "ended": ended, "unclear": unclear, "left": left, "lost": lost }));
+                say!(
+                    "{}",
+                    serde_json::json!({
+                        "ended": ended, "unclear": unclear, "doubtful": doubtful, "left": left, "lost": lost,
+                    })
+                );
                 ExitCode::SUCCESS
             }
             Ok((sum, lost)) => {
@@ -65,55 +68,53 @@ impl Reconcile {
 
     fn reconcile(&self) -> Result<(Reconciled, Lost), String> {
         let places = places(&self.config.path)?;
-        let mut logs = self.logs(&places.state_directory)?;
+        // What the present log has of before is in its files then.
+        Latest::of(&places);
+        let present = audit_directory(&places.state_directory);
+        let here = (present.clone(), Some(places.state_directory.join("db")));
+        let adopted = news::adopted(&present)?;
+        let mut logs = self.logs(&places.state_directory, (!adopted.is_empty()).then_some(&here))?;
         let Some(mut line) = control::Line::open(&places.runtime_directory)? else {
             let nobody = control::nobody(&places.runtime_directory);
             return Err(format!("the service does not run ({nobody}): start it first; what was restored is held"));
         };
         let mut waiting = waiting(&mut line)?;
         let mut lost = Lost::default();
-        // What the present log has of before is in its files then.
-        Latest::of(&places);
-        let present = audit_directory(&places.state_directory);
-        let is_waiting = |message: &MessageId| waiting.contains_key(message);
-        let mut entries = logs.iter_mut().map(|log| log.entries(is_waiting)).collect::<Result<Vec<_>, String>>()?;
-        let here = (present.clone(), Some(places.state_directory.join("db")));
-        let mut back = Before::unverified(here).entries(is_waiting)?;
-        entries.iter().for_each(|one| back.learn(one));
-        entries.iter_mut().for_each(|one| one.learn(&back));
-        for (log, entries) in logs.iter_mut().zip(&entries) {
-            for (event, delivered) in ENDS {
-                log.recipients(event, None, |found, mark, shown, clear| {
-                    // What a restored log says itself about it is no news.
-                    let Some(ends) = entries.ended(found, &mark).and_then(|message| waiting.get_mut(&message)) else {
-                        return;
-                    };
-                    let end = Ended { shown: shown.to_owned(), clear, delivered };
-                    // A log that was restored, and moved aside in its turn, has the events of the one before.
-                    ends.entry(mark).or_insert(end);
-                })?;
-            }
+        let mut entries = {
+            let is_waiting = |message: &MessageId| waiting.has(message);
+            let mut entries = logs.iter_mut().map(|log| log.entries(is_waiting)).collect::<Result<Vec<_>, String>>()?;
+            let mut back = Before::unverified(here).entries(is_waiting)?;
+            entries.iter().for_each(|one| back.learn(one));
+            entries.iter_mut().for_each(|one| one.learn(&back));
+            entries
+        };
+        for (log, entries) in logs.iter_mut().zip(&mut entries) {
+            let news = News::of(log.parts_from(&present)?, &adopted);
+            waiting.hear(log, entries, &news)?;
             lost.add(log, &present)?;
         }
         let mut sum = Reconciled::default();
-        for (message, ended) in waiting.into_iter().filter(|(_, ended)| !ended.is_empty()) {
-            let ended: Vec<Ended> = ended.into_values().collect();
-            // Each batch by itself tells less than all together; only a message to very many has more than one.
-            for ended in ended.chunks(BATCH) {
-                let command = Command::Reconcile { message, ended: ended.to_vec() };
-                sum.add(reconciled(&mut line, command)?);
+        for (message, told) in waiting.told() {
+            let mut of_message = Reconciled::default();
+            for told in told.chunks(BATCH) {
+                of_message.add(reconciled(&mut line, Command::Reconcile { message, told: told.to_vec() })?);
             }
+            of_message.done.messages = of_message.done.messages.min(1);
+            sum.add(of_message);
         }
         sum.left = reconciled(&mut line, Command::Left)?.left;
         Ok((sum, lost))
     }
 
-    /// The logs of before, the oldest first.
-    fn logs(&self, state: &Path) -> Result<Vec<Before>, String> {
+    /// The logs of before, the oldest first. `own`: the present one, if the database was set back behind it.
+    fn logs(&self, state: &Path, own: Option<&Place>) -> Result<Vec<Before>, String> {
         let mut places = match &self.audit {
             Some(audit) => vec![(audit.clone(), None)],
             None => before::moved_aside(state),
         };
+        if places.is_empty() {
+            places.extend(own.cloned());
+        }
         let newest = places.last_mut().ok_or(
             "there is no audit.before-* in the state directory: name the auditors' files of before with --audit, or, if \
              there are none, release by hand what you know was not delivered",
@@ -128,14 +129,14 @@ impl Reconcile {
 }
 
 /// Every message that waits, with room for what is found about it.
-fn waiting(line: &mut control::Line) -> Result<BTreeMap<MessageId, BTreeMap<Mark, Ended>>, String> {
-    let mut all = BTreeMap::new();
+fn waiting(line: &mut control::Line) -> Result<Waiting, String> {
+    let mut all = Waiting::default();
     let mut after = Some(0);
     while let Some(from) = after {
         after = None;
         line.ask(Any::Queue(Command::List { after: from }), |part| {
             if let Answer::Queue(Response::Listed { messages, next }) = part {
-                all.extend(messages.into_iter().map(|message| (message, BTreeMap::new())));
+                messages.into_iter().for_each(|message| all.add(message));
                 after = next;
             }
             Ok(())
@@ -156,7 +157,7 @@ fn reconciled(line: &mut control::Line, command: Command) -> Result<Reconciled, 
 }
 
 fn told(sum: Reconciled) -> String {
-    let Reconciled { done, unclear, left } = sum;
+    let Reconciled { done, unclear, doubtful, left } = sum;
     let mut told = format!(
         "{} recipients of {} messages had got theirs, or been given up: they wait no more.\nLeft: {} messages, {} recipients; \
          release them with gatepost queue release --all",
@@ -165,8 +166,17 @@ fn told(sum: Reconciled) -> String {
     if unclear > 0 {
         told += &format!(
             "\nOf these {unclear} recipients are unclear: some of those whom the log shows alike have got the message. Give \
-             --personal if you have those files; else whoever is released may get it twice"
+             --personal if you have those files"
         );
+    }
+    if doubtful > 0 {
+        told += &format!(
+            "\nOf {doubtful} recipients nobody knows whether they got the message: an upstream gave no answer"
+        );
+    }
+    if unclear + doubtful > 0 {
+        told += "\nThese are quarantined (gatepost queue list --state quarantined): each is released by the id of its message \
+                 alone, and may get it twice then";
     }
     told
 }

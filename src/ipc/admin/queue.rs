@@ -53,8 +53,8 @@ pub enum Command {
     Show { message: MessageId, clear: bool },
     /// Count some of the messages that wait, behind that row.
     Tally { after: i64 },
-    /// Another log, newer than the backup that this is restored from, shows these ends of a message's recipients.
-    Reconcile { message: MessageId, ended: Vec<Ended> },
+    /// Another log, newer than the backup that this is restored from, says this of a message's recipients.
+    Reconcile { message: MessageId, told: Vec<Told> },
     /// Count what is held.
     Left,
     /// Whether mail is put off for how much there is. Answer: a `Load` of a service that runs, and of one that is stopped none.
@@ -102,13 +102,37 @@ pub enum Response {
 }
 
 /// How a recipient ended, as another log has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    Delivered,
+    /// Given up.
+    Failed,
+    /// It is in an archive.
+    Exported,
+}
+
+/// What another log says of recipients of a message that this gate can't know of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// The address as auditors see it, and itself where that is known.
+pub enum Told {
+    /// Of the one with this address. `doubt`: an attempt ended without anybody's knowing whether it delivered.
+    One { address: String, end: Option<End>, doubt: bool },
+    /// Of all whom that log shows alike, where it doesn't say which of them.
+    Alike(Alike),
+}
+
+/// How many of those whom a log shows alike ended how. All of them in one, however many: a part of them tells less.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alike {
+    /// What auditors see of their addresses.
     pub shown: String,
-    pub clear: Option<String>,
-    /// Given up, otherwise.
-    pub delivered: bool,
+    /// All who have an end there, also one of before the backup, or one whose address is known.
+    pub ended: u64,
+    /// Those of them who ended since, and whose addresses aren't known.
+    pub delivered: u64,
+    pub failed: u64,
+    pub exported: u64,
+    /// An attempt on one of them ended without anybody's knowing whether it delivered.
+    pub doubt: bool,
 }
 
 /// What came of it.
@@ -118,6 +142,8 @@ pub struct Reconciled {
     pub done: Counts,
     /// Recipients that can't be told from others who have ended.
     pub unclear: u64,
+    /// Further ones of whom nobody knows whether they got it.
+    pub doubtful: u64,
     /// What is held.
     pub left: Counts,
 }
@@ -127,6 +153,7 @@ impl Reconciled {
         self.done.messages += more.done.messages;
         self.done.recipients += more.done.recipients;
         self.unclear += more.unclear;
+        self.doubtful += more.doubtful;
     }
 }
 

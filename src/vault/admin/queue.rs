@@ -56,11 +56,11 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             let messages = open.into_iter().map(|open| open.message).collect();
             say(parts, queue::Response::Listed { messages, next }).await
         }
-        Command::Reconcile { message, ended } => {
+        Command::Reconcile { message, told } => {
             let own = actor.to_owned();
             let work = move |store: &mut Store<'_>| {
                 let mut done = Done::default();
-                reconcile(store, message, &ended, &own, &mut done)?;
+                reconcile(store, message, &told, &own, &mut done)?;
                 Ok(done)
             };
             let done = desk.vault.writer.run(work).await;

@@ -3,21 +3,31 @@
 //!
 //! The files are believed when all that both have is the same (one root over it), and every further event is what its hash
 //! was made from. The sealer has the last word: what it signed must be in there, or it refuses what comes next.
+//!
+//! A message of which they say that somebody ended is quarantined: it would be delivered again. All else goes on: a lost second is no
+//! reason to hold what waits.
 
 use std::path::Path;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::event::{Event, Name, Outcome};
 use super::ledger::Note;
 use super::month_file::MonthFile;
 use super::query;
-use super::row::{PERSONAL, PersonalRow, Row, columns, octets, unsigned};
+use super::row::{COLUMNS, PERSONAL, PersonalRow, Row, columns, octets, unsigned};
+use crate::mail::id::MessageId;
 use crate::merkle::{Frontier, Hash};
+use crate::vault::store::Store;
 use crate::vault::store::writer::Writer;
 
 /// Leaves taken over in one transaction.
 const SLICE: usize = 10_000;
+
+/// The events after which a recipient has the message, may have it, or gets it no more.
+const ENDS: [Name; 5] =
+    [Name::DeliverSuccess, Name::DeliverBounce, Name::DeliverExpire, Name::DeliverUnknown, Name::QueueDrop];
 
 /// A leaf as the vault's database keeps it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +36,17 @@ pub struct Leaf {
     pub time_us: u64,
     pub hash: Hash,
 }
+
+/// What was taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Adopted {
+    pub leaves: u64,
+    /// Messages that are held for it.
+    pub held: u64,
+}
+
+/// A leaf, and the message of which it says that somebody ended.
+type Taken = (Leaf, Option<MessageId>);
 
 /// Why nothing was taken over, in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,41 +70,75 @@ pub fn is_behind(home: &Path, writer: &Writer) -> Result<bool, String> {
     Ok(published > size.map_err(|error| format!("the vault's database: {error:?}"))?)
 }
 
-/// Takes over what the files have and the database hasn't. Gives how many leaves that were.
+/// Takes over what the files have and the database hasn't.
 ///
 /// Errors: the files tell another history, or can't be read. Nothing was taken over then.
-pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, Untaken> {
+pub fn adopt(home: &Path, writer: &Writer) -> Result<Adopted, Untaken> {
     let audit = home.join("audit");
     // Opened for writing first: a transaction that a crash left half done is rolled back by this.
     let current = MonthFile::open(&audit.join("audit.db")).map_err(Untaken::Unopened)?;
-    let Some(published) = current.map(|file| file.published) else { return Ok(0) };
+    let Some(published) = current.map(|file| file.published) else { return Ok(Adopted::default()) };
     let store = |error| format!("the vault's database: {error:?}");
     let size = writer.run_blocking(|store| Ok(store.ledger.size())).map_err(store)?;
     if published <= size {
-        return Ok(0);
+        return Ok(Adopted::default());
     }
     let known = writer.run_blocking(|store| store.ledger.frontier()).map_err(store)?;
     // All of it is proven before any of it is taken.
     let (note, end) = read(&audit, &known, |_| Ok(()))?;
-    let mut slice = Vec::with_capacity(SLICE);
-    let take = |slice: &mut Vec<Leaf>| {
-        let leaves = std::mem::take(slice);
-        writer.run_blocking(move |store| leaves.iter().try_for_each(|leaf| store.ledger.adopt(leaf))).map_err(store)
-    };
-    read(&audit, &known, |leaf| {
-        slice.push(leaf);
-        if slice.len() < SLICE { Ok(()) } else { take(&mut slice) }
+    let (mut slice, mut held) = (Vec::with_capacity(SLICE), 0);
+    read(&audit, &known, |taken| {
+        slice.push(taken);
+        if slice.len() < SLICE {
+            return Ok(());
+        }
+        let slice = std::mem::take(&mut slice);
+        held += writer.run_blocking(move |store| take(store, slice)).map_err(store)?;
+        Ok(())
     })?;
-    take(&mut slice)?;
-    let event = recovered(size, end);
     let last = writer.run_blocking(move |store| {
+        let held = held + take(store, slice)?;
         if let Some(note) = note.filter(|note| note.size > size) {
             store.ledger.keep_note(&note)?;
         }
-        store.ledger.append(event)
+        store.ledger.append(recovered(size, end))?;
+        if held > 0 {
+            store.ledger.append(overtaken(held))?;
+        }
+        Ok(held)
     });
-    last.map_err(store)?;
-    Ok(end - size)
+    Ok(Adopted { leaves: end - size, held: last.map_err(store)? })
+}
+
+/// Takes them over, and holds the messages in the same transaction: nobody does when the leaves are there already. Gives how many
+/// messages that were.
+fn take(store: &mut Store<'_>, slice: Vec<Taken>) -> rusqlite::Result<u64> {
+    let mut held = 0;
+    for (leaf, message) in slice {
+        store.ledger.adopt(&leaf)?;
+        if let Some(message) = message
+            && store.hold.overtake(message)? > 0
+        {
+            held += 1;
+        }
+    }
+    Ok(held)
+}
+
+/// The message of which an event says that somebody ended.
+fn ended(row: &Row) -> Option<MessageId> {
+    let at = COLUMNS.iter().position(|column| *column == "msg_id")?;
+    match row.clear.get(at)? {
+        Value::Text(id) if ENDS.iter().any(|name| name.word() == row.event) => id.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The event of what is held.
+fn overtaken(messages: u64) -> Event {
+    let data = serde_json::json!({ "messages": messages }).to_string();
+    let event = Event::new(Name::QueueHold, Outcome::Info);
+    Event { severity: 3, reason: Some("from-files".to_owned()), data: Some(data), ..event }
 }
 
 fn recovered(from: u64, to: u64) -> Event {
@@ -97,7 +152,7 @@ fn recovered(from: u64, to: u64) -> Event {
 fn read(
     audit: &Path,
     known: &Frontier,
-    mut leaf: impl FnMut(Leaf) -> Result<(), String>,
+    mut leaf: impl FnMut(Taken) -> Result<(), String>,
 ) -> Result<(Option<Note>, u64), String> {
     let files = query::files(audit)?;
     let mut opened = Vec::new();
@@ -132,7 +187,7 @@ fn follow(
     connection: &Connection,
     log: &mut Frontier,
     known: &Frontier,
-    leaf: &mut impl FnMut(Leaf) -> Result<(), String>,
+    leaf: &mut impl FnMut(Taken) -> Result<(), String>,
 ) -> Result<(), String> {
     let sql = |error: rusqlite::Error| error.to_string();
     let other = || format!("another history up to event {}: it is not this vault's", known.size);
@@ -155,7 +210,7 @@ fn follow(
             if row.hash() != Some(row.leaf_hash) {
                 return Err(format!("event {} isn't what its hash was made from", row.seq));
             }
-            leaf(Leaf { seq: row.seq, time_us: row.time_us, hash: row.leaf_hash })?;
+            leaf((Leaf { seq: row.seq, time_us: row.time_us, hash: row.leaf_hash }, ended(&row)))?;
         }
         log.push(row.leaf_hash);
         if log.size == known.size && log != known {

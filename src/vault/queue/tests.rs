@@ -5,7 +5,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::ipc::admin::queue::Ended;
 use crate::ipc::admin::queue::listing::Ordered;
 use crate::mail::address::Address;
 use crate::mail::envelope::Manner;
@@ -28,6 +27,7 @@ mod ended;
 mod holdings;
 mod leaving;
 mod listing;
+mod reconcile;
 mod rescheduling;
 mod transfer;
 mod turns;
@@ -260,33 +260,4 @@ fn a_stopped_service_takes_orders_too_and_shows_auditors_what_the_mask_lets_them
     let rows = store.ledger.batch(10).unwrap().rows;
     let shown: Vec<_> = rows[2].personal.iter().map(|personal| personal.shown.clone()).collect();
     assert!(!shown.is_empty() && !format!("{shown:?}").contains("example.org"), "{shown:?}");
-}
-
-#[test]
-fn what_another_log_shows_as_ended_is_final_and_who_cannot_be_told_apart_stays_held() {
-    let home = home();
-    let database = Database::open(home.path()).unwrap();
-    let mut store = Store::prepare(&database).unwrap();
-    let message = accept(&mut store, "shop", &["a@x.example", "b@x.example", "c@y.example"]);
-    all(&mut store, &order(Deed::Hold, Which::All));
-    let end = |shown: &str, clear: Option<&str>| Ended {
-        shown: shown.into(),
-        clear: clear.map(str::to_owned),
-        delivered: true,
-    };
-    let mut reconciled = |ended: &[Ended]| {
-        let mut done = reconcile::Done::default();
-        store.transaction(|store| reconcile::reconcile(store, message, ended, "uid 0", &mut done)).unwrap();
-        (done.reconciled.done.recipients, done.reconciled.unclear)
-    };
-    assert_eq!(reconciled(&[]), (0, 0));
-    // One of two at x.example: which of them, nobody can tell. The one at y.example is meant without doubt.
-    assert_eq!(reconciled(&[end("***@x.example", None), end("***@y.example", None)]), (1, 2));
-    assert_eq!(reconciled(&[end("***@x.example", Some("b@x.example"))]), (1, 0));
-    assert_eq!(reconciled(&[end("***@z.example", None)]), (0, 0));
-    assert_eq!(reconciled(&[end("***@x.example", None), end("***@x.example", None)]), (1, 0));
-    assert_eq!(store.hold.open(0, 9).unwrap(), [], "the body is gone with the last of them");
-    let drops: Vec<_> = events(&mut store).into_iter().filter(|(name, ..)| name == "queue.drop").collect();
-    assert_eq!(drops.len(), 3);
-    assert_eq!(drops[0].1.as_deref(), Some(r#"{"delivered":1,"failed":0}"#));
 }

@@ -3,8 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 use uuid::Uuid;
 
+use super::spool::leases;
+use crate::ipc::admin::queue::End;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
+use crate::policy::OnUnknown;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets};
 use crate::vault::store::lasting;
@@ -36,6 +39,8 @@ pub struct Recipient {
     pub recipient: Address,
     /// Has no final state, and no courier has it.
     pub waits: bool,
+    /// He waits, and is held.
+    pub held: bool,
 }
 
 /// Who of a message is given up.
@@ -69,6 +74,9 @@ pub struct Hold<'c> {
     all_doomed: Statement<'c>,
     recipients: Statement<'c>,
     end: Statement<'c>,
+    doubt: Statement<'c>,
+    on_unknown: Statement<'c>,
+    overtake: [Statement<'c>; 3],
     held: Statement<'c>,
 }
 
@@ -126,10 +134,26 @@ impl<'c> Hold<'c> {
             doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1 AND held >= ?")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
             all_doomed: sql("SELECT DISTINCT msg FROM spool_rcpt WHERE held = 2")?,
-            recipients: sql("SELECT n, rcpt, state = 0 FROM spool_rcpt WHERE msg = ? ORDER BY n")?,
-            end: sql(
-                "UPDATE spool_rcpt SET state = ?3, held = 0, said = 'reconciled', ended_us = ?4 WHERE msg = ?1 AND n = ?2",
+            recipients: sql(
+                "SELECT n, rcpt, state = 0, state = 0 AND held = 1 FROM spool_rcpt WHERE msg = ? ORDER BY n",
             )?,
+            // Who is in an archive is known by that word alone (`transfer::was`).
+            end: sql(
+                "UPDATE spool_rcpt SET state = ?3, held = 0, said = ?4, ended_us = ?5, code = iif(?6, NULL, code), \
+                        enhanced = iif(?6, NULL, enhanced), host = iif(?6, NULL, host) WHERE msg = ?1 AND n = ?2",
+            )?,
+            doubt: sql(
+                "UPDATE spool_rcpt SET doubt = 1, unknown = max(unknown, ?3) WHERE msg = ?1 AND n = ?2 AND state = 0",
+            )?,
+            on_unknown: sql("SELECT on_unknown FROM spool_msg WHERE id = ?")?,
+            overtake: [
+                // An intent that nobody keeps has nothing to hold.
+                sql("UPDATE spool_msg SET hold = 2 WHERE id = ? AND EXISTS(SELECT 1 FROM spool_body WHERE msg = id)")?,
+                // Who is marked is settled by that, and stays held; the end of the other leases would take this mark away.
+                sql("UPDATE spool_rcpt SET state = 0, job = NULL WHERE msg = ? AND state = 1 AND unknown = 0")?,
+                sql("UPDATE spool_rcpt SET held = max(held, 1), unknown = 1, doubt = iif(state = 0, 1, doubt) \
+                     WHERE msg = ? AND state < 2 AND (held = 0 OR unknown = 0)")?,
+            ],
             held: sql("SELECT count(DISTINCT msg), count(*) FROM spool_rcpt WHERE state < 2 AND held = 1")?,
         })
     }
@@ -230,14 +254,43 @@ impl<'c> Hold<'c> {
             let number = u32::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a number is out of range"))?;
             let recipient = Address::parse_international(&row.get::<_, String>(1)?)
                 .map_err(|_| damaged("an address can't be read"))?;
-            Ok(Recipient { number, recipient, waits: row.get(2)? })
+            Ok(Recipient { number, recipient, waits: row.get(2)?, held: row.get(3)? })
         })?;
         rows.collect()
     }
 
-    /// Makes the state of one who waits final.
-    pub fn end(&mut self, row: i64, number: u32, delivered: bool) -> Result<()> {
-        self.end.execute(params![row, number, if delivered { 2 } else { 3 }, integer(now_us())]).map(drop)
+    /// Makes the state of one who waits final, as another log has it.
+    pub fn end(&mut self, row: i64, number: u32, end: End) -> Result<()> {
+        let (state, said) = match end {
+            End::Delivered => (2, "reconciled"),
+            End::Failed => (3, "reconciled"),
+            End::Exported => (3, "exported"),
+        };
+        let columns = params![row, number, state, said, integer(now_us()), end == End::Exported];
+        self.end.execute(columns).map(drop)
+    }
+
+    /// An attempt may have delivered to one who waits. `quarantined`: the gate holds him itself from now on, of a message that is
+    /// marked so.
+    pub fn doubt(&mut self, row: i64, number: u32, quarantined: bool) -> Result<()> {
+        self.doubt.execute(params![row, number, quarantined]).map(drop)
+    }
+
+    /// What its credential said of unknown outcomes when it was accepted.
+    pub fn on_unknown(&mut self, row: i64) -> Result<OnUnknown> {
+        leases::read(self.on_unknown.query_row([row], |row| row.get(0))?)
+    }
+
+    /// At a start, before leases are ended: quarantines a message, since an event that is newer than this database says that
+    /// somebody of it ended. Gives how many were not quarantined.
+    pub fn overtake(&mut self, message: MessageId) -> Result<usize> {
+        let Some(open) = self.find(message)? else { return Ok(0) };
+        let [mark, stop, hold] = &mut self.overtake;
+        if mark.execute([open.row])? == 0 {
+            return Ok(0);
+        }
+        stop.execute([open.row])?;
+        hold.execute([open.row])
     }
 
     /// Messages and recipients that are held.

@@ -41,7 +41,7 @@ impl House {
     }
 
     fn adopt(&self) -> Result<u64, Untaken> {
-        self.open(|writer| adopt(self.0.path(), writer))
+        self.open(|writer| adopt(self.0.path(), writer)).map(|adopted| adopted.leaves)
     }
 
     fn database(&self) -> PathBuf {
@@ -127,7 +127,7 @@ fn files_that_are_behind_the_database_get_no_hole() {
     house.grow(5);
     fs::write(&path, &old).unwrap();
     house.open(|writer| {
-        assert_eq!(adopt(house.0.path(), writer), Ok(0));
+        assert_eq!(adopt(house.0.path(), writer), Ok(Adopted::default()));
         writer.run_blocking(|store| store.record(vec![accepted()])).unwrap();
         let (publisher, _) = Publisher::start(house.0.path().to_owned(), writer.clone()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
