@@ -156,6 +156,8 @@ pub enum Rescheduled {
     Done(Box<Submission>),
     /// It doesn't wait for a time any more, or it is an operator's to decide; nothing was changed.
     Not(Box<Submission>),
+    /// It was given another one as often as it may be; nothing was changed.
+    TooOften(Box<Submission>),
 }
 
 /// A message that was accepted, as whoever sent it may know it.

@@ -45,6 +45,11 @@ impl Grant {
         Self { test: true, routes: vec![way], ..self }
     }
 
+    /// Its key stands in a page, where everybody can read it: it is a form's, or demands that a person proves to be one.
+    pub const fn is_public(&self) -> bool {
+        self.form.is_some() || self.turnstile
+    }
+
     /// What this sender or author becomes; none when it stays as it is. What the credential may be itself stays.
     pub fn rewritten(&self, address: &Address) -> Option<&Address> {
         let own = self.senders.iter().any(|rule| rule.matches(address));

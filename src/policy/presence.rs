@@ -49,6 +49,11 @@ impl Presence {
     }
 }
 
+/// What counts as the same address.
+pub fn near(address: IpAddr) -> IpNet {
+    network(address, ADDRESS)
+}
+
 /// The prefix around an address.
 pub fn neighbourhood(address: IpAddr) -> IpNet {
     network(address, PREFIX)

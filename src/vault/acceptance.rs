@@ -6,6 +6,7 @@ use super::sender::Sender;
 use super::store::spool::Leased;
 use super::telling;
 use super::transaction::{self, Transaction};
+use super::turnstile::Unproven;
 use crate::mail::address::Address;
 use crate::mail::envelope::Addressee;
 use crate::mail::facts::Changes;
@@ -86,23 +87,19 @@ pub async fn suppressed(vault: &Vault, sender: &Sender, transaction: &Transactio
 
 /// Writes down that a message was refused when it was to be written.
 pub async fn refused(vault: &Vault, sender: &Sender, transaction: &Transaction, refusal: Refusal) {
-    unproven(vault, sender, transaction, refusal, None).await;
+    unproven(vault, sender, transaction, refusal.into()).await;
 }
 
 /// The same of one that nothing proves a person to have written, with what was said of that.
-pub async fn unproven(
-    vault: &Vault,
-    sender: &Sender,
-    transaction: &Transaction,
-    refusal: Refusal,
-    said: Option<String>,
-) {
+pub async fn unproven(vault: &Vault, sender: &Sender, transaction: &Transaction, unproven: Unproven) {
+    let Unproven { refusal, said, by } = unproven;
     let (message, bytes) = (Some(transaction.message), Some(transaction.size()));
     let data = said.map(|said| serde_json::json!({ "turnstile": said }).to_string());
     let event = Event { message, bytes, data, ..Event::refusal(refusal) };
     let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
     let event = event.recipients(transaction.recipients.iter().take(MAX_RECIPIENTS));
-    telling::tell(vault, event, Some(telling::refused(Some(&sender.credential.id), refusal))).await;
+    let by = by.unwrap_or_else(|| telling::refused(Some(&sender.credential.id), refusal));
+    telling::tell(vault, event, Some(by)).await;
 }
 
 /// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:

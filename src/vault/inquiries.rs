@@ -167,7 +167,12 @@ async fn reschedule(vault: &Vault, asker: &Asker, wish: Wish, event: Event) -> R
         Ok(store.submissions.find(owner, message, mask, now)?.map(|found| (moved, Box::new(found))))
     };
     let Some((moved, found)) = ask_store(vault, asker, Some(message), ask).await? else { return Ok(None) };
-    let Moved::Done(lanes, once) = moved else { return Ok(Some(Rescheduled::Not(found))) };
+    let (lanes, once) = match moved {
+        Moved::Done(lanes, once) => (lanes, once),
+        Moved::Same => return Ok(Some(Rescheduled::Done(found))),
+        Moved::TooLate => return Ok(Some(Rescheduled::Not(found))),
+        Moved::TooOften => return Ok(Some(Rescheduled::TooOften(found))),
+    };
     once.into_iter().for_each(|row| vault.onces.extend(row));
     // It may be due before all that is known of there.
     vault.schedule.borrow_mut().arrived(lanes);

@@ -12,11 +12,11 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
-use super::letter;
 use super::reply::{Code, Fault};
 use super::room::{Place, Room};
 use super::wall::Flaw;
-use crate::policy::Grant;
+use super::{Session, letter};
+use crate::policy::{Grant, presence};
 
 /// The longest body: 10 MiB of attachments in base64, and both texts, escaped.
 pub const MAX_BODY: usize = 15 * 1024 * 1024;
@@ -36,6 +36,18 @@ const ROOM_AGAIN: u32 = 2;
 const FLOOR: usize = 64 * 1024;
 
 static ROOM: Room = Room::new(BUDGET, FLOOR);
+/// What all keys have together that stand in pages: anybody may send with them, so they take nothing of what the others have.
+static ROOM_OF_VISITORS: Room = Room::new(8 * 1024 * 1024, FLOOR);
+
+/// Octets of a body for each of the message: JSON may write one as `\u0041`, and so each sign of a file's base64.
+const WRITTEN: usize = 8;
+/// Octets of a body of which nothing is in the message: who gets it unseen, labels, names of members. And of one from a page.
+const BESIDE: usize = 1024 * 1024;
+const BESIDE_OF_VISITORS: usize = 16 * 1024;
+/// The longest body from a page: no attachments, and both texts fit twice over.
+const MOST_OF_VISITORS: usize = 4 * letter::MAX_TEXT;
+/// Why a request waits whose body finds no room, for the log: a full queue has the same code.
+pub const NO_ROOM: &str = "no-room-for-bodies";
 
 /// What a body is held to.
 pub struct Bounds {
@@ -44,9 +56,21 @@ pub struct Bounds {
     pub total: Duration,
 }
 
-const OF_CLIENTS: Bounds = Bounds { most: MAX_BODY, room: &ROOM, total: TOTAL };
-/// Whose key stands in a page: anybody may send with it, no attachments, and both texts fit twice over.
-const OF_VISITORS: Bounds = Bounds { most: 4 * letter::MAX_TEXT, room: &ROOM, total: TOTAL };
+impl Bounds {
+    /// Of one with that key, on a gate that takes messages of so many octets; what its largest message can need, and a batch has
+    /// many of them.
+    fn of(grant: &Grant, gate: u64, is_batch: bool) -> Self {
+        let (longest, beside, room) = if grant.is_public() {
+            (MOST_OF_VISITORS, BESIDE_OF_VISITORS, &ROOM_OF_VISITORS)
+        } else {
+            (MAX_BODY, BESIDE, &ROOM)
+        };
+        let size = usize::try_from(grant.size(gate)).unwrap_or(usize::MAX);
+        let needed = size.saturating_mul(WRITTEN).saturating_add(beside);
+        let most = if is_batch { longest } else { longest.min(needed) };
+        Self { most, room, total: TOTAL }
+    }
+}
 
 /// The octets, and the room they take up until that is dropped.
 pub struct Whole {
@@ -68,10 +92,19 @@ impl Measure {
     }
 }
 
-/// Reads the whole body of a client that is known, in the room of its key.
-pub async fn read(head: &Parts, body: Incoming, grant: &Grant) -> Result<Whole, Fault> {
-    let bounds = if grant.form.is_some() { &OF_VISITORS } else { &OF_CLIENTS };
-    read_within(head, body, &grant.principal, bounds).await
+/// Reads the whole body of a client that is known, in the room of its key; where that is everybody's, of its network, too. `is_batch`:
+/// there may be several messages in it.
+pub async fn read(
+    session: &Session,
+    head: &Parts,
+    body: Incoming,
+    grant: &Grant,
+    is_batch: bool,
+) -> Result<Whole, Fault> {
+    let bounds = Bounds::of(grant, session.front.max_size, is_batch);
+    let network = || presence::near(session.origin(&head.headers));
+    let holder = if grant.is_public() { format!("{} {}", grant.principal, network()) } else { grant.principal.clone() };
+    read_within(head, body, &holder, &bounds).await
 }
 
 /// The same within other bounds. Only what has come counts: a length that is announced costs its client nothing.
@@ -116,7 +149,8 @@ fn larger(length: usize, had: usize, last: usize) -> usize {
 }
 
 fn no_room() -> Fault {
-    Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN)
+    let fault = Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN);
+    Fault { no_room: true, ..fault }
 }
 
 /// The length the client announces, refused before anything is read or set aside for it.
@@ -146,6 +180,12 @@ fn too_slow(total: Duration) -> Fault {
     let seconds = total.as_secs();
     let message = format!("the body came too slowly: {RATE} octets a second are needed, and all of it in {seconds} s");
     Fault::new(Code::RequestTimeout, message).closing()
+}
+
+/// What a key has of the room for bodies, or a network by one that stands in a page.
+#[cfg(test)]
+pub fn held(holder: &str) -> usize {
+    ROOM.held(holder) + ROOM_OF_VISITORS.held(holder)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::room::Room;
 use crate::config::slice::Serve;
 use crate::ipc::hook::{MOST_OCTETS, MOST_TEXT, Posted, Verdict};
 use crate::mail::id::MessageId;
+use crate::policy::presence;
 
 /// How it is told of, and what stands before the name.
 pub const PATH: (&str, &[Method], &str, Serve) = ("/hooks/{name}", &[Method::POST], "POST", Serve::Hooks);
@@ -28,7 +29,8 @@ const FIELDS: [(&str, &str); 2] =
     [("x-bytesend-timestamp", "x-bytesend-signature"), ("x-usesend-timestamp", "x-usesend-signature")];
 /// Octets of all bodies that are taken here at a time: whoever it is may post, so that they take nothing of what clients send in. A
 /// provider waits for ten seconds in all.
-static ROOM: Room = Room::new(4 * 1024 * 1024, 0);
+/// Whoever posts from one network has one body in any case, however many there are of others.
+static ROOM: Room = Room::new(4 * 1024 * 1024, MOST_OCTETS);
 const BOUNDS: Bounds = Bounds { most: MOST_OCTETS, room: &ROOM, total: Duration::from_secs(10) };
 
 #[derive(Serialize)]
@@ -49,8 +51,8 @@ pub async fn post(
     id: MessageId,
     until: Instant,
 ) -> Result<Reply, Fault> {
-    // Whoever floods it floods those of its own address.
-    let poster = session.origin(&head.headers).to_string();
+    // Whoever floods it floods those of its own network.
+    let poster = presence::near(session.origin(&head.headers)).to_string();
     let whole = body::read_within(head, body, &poster, &BOUNDS).await?;
     *unread = false;
     let mut seat = session.seat.lock().await;
@@ -90,6 +92,12 @@ fn posted(path: &str, headers: &HeaderMap, length: u32) -> Posted {
         signature: field(signature),
         length,
     }
+}
+
+/// What a network has of the room here.
+#[cfg(test)]
+pub fn held(network: &str) -> usize {
+    ROOM.held(network)
 }
 
 #[cfg(test)]

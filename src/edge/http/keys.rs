@@ -10,6 +10,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::login::{Seat, away};
+use super::members::Findings;
+use super::query::Query;
 use super::reply::{self, Code, Fault, Reply};
 use super::request::Route;
 use super::submissions::refused;
@@ -19,6 +21,7 @@ use crate::ipc::card::{Card, Which};
 use crate::ipc::inquiry::{Finding, Inquiry};
 use crate::mail::id::MessageId;
 use crate::policy::principal;
+use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
 use rendering::Rendered;
 
@@ -43,6 +46,11 @@ pub async fn serve(
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
     let grant = seat.enter(session, &head.headers).await?;
+    if route != Route::Keys {
+        let mut findings = Findings::default();
+        Query::read(&mut findings, &[], head.uri.query());
+        findings.verdict()?;
+    }
     match route {
         Route::Limits => return limits::answer(&mut seat, id).await,
         Route::OwnKey => {
@@ -82,7 +90,13 @@ async fn cards(seat: &mut Seat, which: Which) -> Result<(Vec<Card>, bool), Fault
 }
 
 async fn ask(seat: &mut Seat, inquiry: Inquiry) -> Result<Finding, Fault> {
-    seat.visit.inquire(inquiry).await.map_err(away)?.map_err(refused)
+    let is_of_a_form = seat.grant().is_some_and(|grant| grant.form.is_some());
+    seat.visit.inquire(inquiry).await.map_err(away)?.map_err(|refusal| match refusal {
+        Refusal::Scope if is_of_a_form => {
+            Fault::new(Code::InsufficientScope, "this key stands in a page and isn't told what it may")
+        }
+        _ => refused(seat, refusal),
+    })
 }
 
 fn unknown() -> Fault {

@@ -220,7 +220,8 @@ pub fn filename(text: &str) -> Result<HeaderText, Flaw> {
     if looks_encoded(text) {
         return Err(flaw("invalid_filename", format!("must not hold =?: {DECODED}")));
     }
-    let is_name = !["", ".", ".."].contains(&text) && !text.contains(['/', '\\']) && !text.chars().any(is_bidi_control);
+    let is_name =
+        !["", ".", ".."].contains(&text.trim()) && !text.contains(['/', '\\']) && !text.chars().any(is_bidi_control);
     if is_name { Ok(name) } else { Err(flaw("invalid_filename", "must be a file's name without a path")) }
 }
 

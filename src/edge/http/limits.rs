@@ -52,7 +52,7 @@ pub async fn answer(seat: &mut Seat, id: MessageId) -> Result<Reply, Fault> {
     let allowance = match seat.visit.inquire(Inquiry::Allowance).await.map_err(away)? {
         Ok(Finding::Allowance(allowance)) => *allowance,
         Ok(_) => return Err(away(Lost)),
-        Err(refusal) => return Err(refused(refusal)),
+        Err(refusal) => return Err(refused(seat, refusal)),
     };
     let rendered = all(&allowance);
     // The head of this answer says what its body does.

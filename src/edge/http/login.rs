@@ -86,6 +86,11 @@ impl Seat {
         }
     }
 
+    /// What the one may who sits there.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.known.as_ref().map(|(_, grant)| &**grant)
+    }
+
     /// A trusted proxy has said whose connection this is.
     pub const fn is_named(&self) -> bool {
         self.client.is_some()

@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::body::NO_ROOM;
 use super::correlation::Correlation;
 use super::reply::{Fault, Reply};
 use super::surface::Surface;
@@ -29,7 +30,8 @@ pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &
     if front.refusals.has_line(further) {
         let Correlation { client_request_id, trace_id } = known;
         let code = fault.code.row().0;
-        tracing::info!(request = %id, %peer, listener, path, code, client_request_id, trace_id, "refused");
+        let reason = fault.no_room.then_some(NO_ROOM);
+        tracing::info!(request = %id, %peer, listener, path, code, reason, client_request_id, trace_id, "refused");
     }
 }
 

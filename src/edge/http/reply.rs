@@ -107,6 +107,8 @@ pub struct Fault {
     pub retry_after: Option<u32>,
     /// The limit that was in the way, by the name that RateLimit-Policy or `/v1/limits` has for it.
     pub violated: Option<&'static str>,
+    /// It is memory for bodies that is full, and no queue: the log says so.
+    pub no_room: bool,
     /// The methods that the path does have.
     pub allow: Option<&'static str>,
     /// The connection can't be trusted or used any more.
@@ -121,6 +123,7 @@ impl Fault {
             issues: Vec::new(),
             retry_after: None,
             violated: None,
+            no_room: false,
             allow: None,
             close: false,
         }

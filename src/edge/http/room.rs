@@ -37,6 +37,12 @@ impl Room {
         Place { room: self, holder: holder.to_owned(), octets: 0 }
     }
 
+    /// What a holder has.
+    #[cfg(test)]
+    pub fn held(&self, holder: &str) -> usize {
+        self.held.lock().unwrap().by.get(holder).copied().unwrap_or_default()
+    }
+
     /// Whether a holder got so much more.
     fn take(&self, holder: &str, more: usize) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,7 +32,7 @@ pub async fn send(
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
     let key = Key::of(&head.headers)?;
-    let (grant, letter, _place) = written(session, &mut seat, head, body, unread).await?;
+    let (grant, letter, place) = written(session, &mut seat, head, body, unread).await?;
     let (scheduled_at, own_id) = (letter.scheduled_at, letter.message_id.clone());
     let test = letter.test || grant.test;
     // What leaves later comes to nothing meanwhile.
@@ -40,6 +40,8 @@ pub async fn send(
     let once = key.map(|key| key.once(&letter));
     let (named, written) = (letter.recipients().cloned().collect::<Vec<_>>(), warnings::of(&letter));
     let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
+    // What is waited for from here on needs no memory.
+    drop(place);
     let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
     let warnings = [warnings::suppressed(&kept, &named), written].concat();
     let accepted = Accepted { route: Route::Send, kept, message_id: Some(message_id), scheduled_at, test, warnings };
@@ -62,7 +64,7 @@ pub async fn send_raw(
     let grant = seat.enter(session, &head.headers).await?;
     submit::is_good_for(&seat, &grant, Scope::SendRaw, &None)?;
     media::require_message(&head.headers)?;
-    let whole = body::read(head, body, &grant).await?;
+    let whole = body::read(session, head, body, &grant, false).await?;
     *unread = false;
     let raw::Sent { kept, message_id, warnings } =
         raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
@@ -99,7 +101,7 @@ async fn written(
     // Before its body, which whoever may not send at all needn't send either.
     submit::is_good_for(seat, &grant, Scope::Send, &None)?;
     media::require_json(&head.headers)?;
-    let body::Whole { octets, place } = body::read(head, body, &grant).await?;
+    let body::Whole { octets, place } = body::read(session, head, body, &grant, false).await?;
     *unread = false;
     let letter = v1::letter(&octets, grant.only_sender())?;
     Ok((grant, letter, place))

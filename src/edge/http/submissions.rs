@@ -19,6 +19,7 @@ use crate::config::slice::Desk;
 use crate::edge::front::Phase;
 use crate::ipc::inquiry::{Canceled, Finding, Inquiry, LONGEST_WAIT_MS, Over, Rescheduled, Submission};
 use crate::mail::id::MessageId;
+use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 pub use listing::{cursor, list, tag};
 pub use rendering::{Rendered, Standings, time, word};
@@ -112,14 +113,20 @@ pub async fn rescheduled(
     let when = mime::now();
     schedule::may_wait(time, &when, desk)?;
     let inquiry = Inquiry::Reschedule { message, release_us: schedule::release_us(time) };
+    let asked = seat.visit.inquire(inquiry).await.map_err(away)?;
     let refuse = |refusal| match refusal {
         Refusal::HeldTooLong => schedule::held_too_long(time, &when, desk),
-        _ => refused(refusal),
+        _ => refused(seat, refusal),
     };
-    match seat.visit.inquire(inquiry).await.map_err(away)?.map_err(refuse)? {
+    match asked.map_err(refuse)? {
         Finding::Rescheduled(Some(Rescheduled::Done(found))) => Ok(found),
         Finding::Rescheduled(Some(Rescheduled::Not(found))) => {
             Err(Fault::new(Code::NotReschedulable, too_late("given another time", &found)))
+        }
+        Finding::Rescheduled(Some(Rescheduled::TooOften(_))) => {
+            let message = "it was given another time as often as it may be, and nothing was changed: it leaves at the last one, or is \
+                           taken back before";
+            Err(Fault::new(Code::NotReschedulable, message))
         }
         Finding::Rescheduled(None) => Err(unknown()),
         _ => Err(astray()),
@@ -154,14 +161,14 @@ pub async fn wait(
         }
     };
     let asked = seat.visit.inquire_within(Inquiry::Wait { message, within_ms }, within, left).await;
-    match asked.map_err(away)?.map_err(refused)? {
+    match asked.map_err(away)?.map_err(|refusal| refused(seat, refusal))? {
         Finding::Waited(found, over) => Ok(Waited { found, over }),
         _ => Err(astray()),
     }
 }
 
 pub async fn ask(seat: &mut Seat, inquiry: Inquiry) -> Result<Finding, Fault> {
-    seat.visit.inquire(inquiry).await.map_err(away)?.map_err(refused)
+    seat.visit.inquire(inquiry).await.map_err(away)?.map_err(|refusal| refused(seat, refusal))
 }
 
 /// Whether there never was one, it is another's or too old: one answer.
@@ -181,13 +188,14 @@ fn too_late(what: &str, found: &Submission) -> String {
     )
 }
 
-pub fn refused(refusal: Refusal) -> Fault {
+/// Why the vault tells this key nothing.
+pub fn refused(seat: &Seat, refusal: Refusal) -> Fault {
     match refusal {
         Refusal::Revoked | Refusal::Changed => changed(),
-        Refusal::Scope => Fault::new(
-            Code::InsufficientScope,
-            "this key is not for HTTP: its scopes have neither \"send\" nor \"send_raw\"",
-        ),
+        Refusal::Scope if seat.grant().is_some_and(Grant::is_public) => {
+            Fault::new(Code::InsufficientScope, "this key stands in a page and sees no mail")
+        }
+        Refusal::Scope => Fault::new(Code::InsufficientScope, "its scopes have neither \"send\" nor \"send_raw\""),
         Refusal::RateLimited(seconds) => {
             Fault::new(Code::RateLimited, "this key asks more at a time than it may").after(seconds)
         }

@@ -99,6 +99,8 @@ metrics! {
     QueueBytes "gatepost_queue_bytes" Gauge, [] "Octets of the messages in the spool."
     QueueOldest "gatepost_queue_oldest_message_age_seconds" Gauge, []
         "Age of the message that is longest in the spool, held and scheduled ones too; 0 when there is none."
+    QueueWaiting "gatepost_queue_longest_wait_seconds" Gauge, []
+        "Since when the message waits that has waited the longest of those that could leave: neither held nor scheduled nor under way."
     SpoolFree "gatepost_spool_free_bytes" Gauge, [] "Room on the disk of the spool."
     SpoolReserve "gatepost_spool_reserve_bytes" Gauge, [] "With less room than this no mail is taken (spool.reserve)."
     CommitDuration "gatepost_spool_commit_duration_seconds" Histogram(COMMITS), []

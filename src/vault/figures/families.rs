@@ -25,6 +25,8 @@ pub struct Look {
     pub readiness: Readiness,
     /// Since when the message that is longest in the spool is there, in unix microseconds.
     pub oldest_us: Option<u64>,
+    /// Since when the one waits that has waited the longest of those that could leave.
+    pub waiting_us: Option<u64>,
     /// When this vault began.
     pub started_us: u64,
 }
@@ -112,6 +114,7 @@ fn spool(look: &Look) -> Vec<Family> {
         (Metric::QueueMessages, of(Measure::Messages)),
         (Metric::QueueBytes, of(Measure::Octets)),
         (Metric::QueueOldest, Some(look.oldest_us.map_or(0, since))),
+        (Metric::QueueWaiting, Some(look.waiting_us.map_or(0, since))),
         (Metric::SpoolFree, *free),
         (Metric::SpoolReserve, Some(*reserve)),
     ];

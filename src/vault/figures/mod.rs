@@ -88,13 +88,14 @@ async fn gather(vault: &Vault, pulse: &Pulse, started_us: u64) -> Figures {
         ailments.push(Ailment::Sealer);
     }
     // A store that doesn't answer was waited for already.
-    let oldest_us = match obstacles.contains(&Obstacle::Store) {
-        true => None,
+    let (oldest_us, waiting_us) = match obstacles.contains(&Obstacle::Store) {
+        true => (None, None),
         false => {
-            timeout(EVERY, vault.writer.run(|store| store.holdings.oldest())).await.ok().and_then(Result::ok).flatten()
+            let look = vault.writer.run(|store| Ok((store.holdings.oldest()?, store.alerts.oldest_waiting()?)));
+            timeout(EVERY, look).await.ok().and_then(Result::ok).unwrap_or_default()
         }
     };
-    let families = families::all(vault, &Look { readiness, oldest_us, started_us });
+    let families = families::all(vault, &Look { readiness, oldest_us, waiting_us, started_us });
     Figures { obstacles, ailments, families }
 }
 

@@ -11,7 +11,7 @@ use crate::ipc::figures::family::{Family, Series, Spread, Value};
 use crate::ipc::figures::metric::Metric;
 use crate::ipc::session::Denial;
 use crate::policy::refusal::Refusal;
-use crate::vault::limits::denial::Denied;
+use crate::vault::limits::denial::{By, Denied};
 use crate::vault::limits::key::Tier;
 use crate::vault::sender::Sender;
 
@@ -104,6 +104,14 @@ impl Tally {
     /// A message was refused when it was to be written.
     pub fn refused(&self, sender: &Sender, refusal: Refusal) {
         self.rejected(protocol(sender), refusal.word());
+    }
+
+    /// The same of one that nothing proves a person to have written, or that nobody was asked of because of a limit.
+    pub fn unproven(&self, sender: &Sender, refusal: Refusal, by: Option<&By>) {
+        self.refused(sender, refusal);
+        if let Some(by) = by {
+            self.limited(by.key.tier);
+        }
     }
 
     /// The same, of one that came so.

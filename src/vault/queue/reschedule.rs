@@ -9,7 +9,10 @@ use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::once;
 use crate::vault::store::Store;
 use crate::vault::store::once::Row;
-use crate::vault::store::submissions::Owner;
+use crate::vault::store::submissions::{Owner, Scheduled};
+
+/// Each time is an event, and room in the spool for so much longer: a message may be given another one so often.
+pub const MOST: u32 = 20;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -25,7 +28,10 @@ pub struct Wish {
 pub enum Moved {
     /// Somebody waits in these lanes, for another time; and what is known of its request now.
     Done(BTreeSet<String>, Option<Row>),
+    /// It has that time already: nothing was done.
+    Same,
     TooLate,
+    TooOften,
 }
 
 /// The event of it, before it is said who it is.
@@ -42,9 +48,18 @@ pub fn reschedule(
     event: &Event,
     now_us: u64,
 ) -> Sql<Option<Moved>> {
-    let Some((row, before_us)) = store.submissions.scheduled(owner, wish.message, now_us)? else { return Ok(None) };
+    let Some(Scheduled { row, due_us: before_us, moves }) = store.submissions.scheduled(owner, wish.message, now_us)?
+    else {
+        return Ok(None);
+    };
     let Some(before_us) = before_us else { return Ok(Some(Moved::TooLate)) };
     let due_us = wish.release_us.max(now_us);
+    if due_us == before_us {
+        return Ok(Some(Moved::Same));
+    }
+    if moves >= MOST {
+        return Ok(Some(Moved::TooOften));
+    }
     let recipients = store.hold.reschedule(row, before_us, due_us)?;
     // A client that sends the request again while its message waits gets no second one, and none for as long behind that as any other.
     let once = wish.once.clone().map(|row| Row { expires_us: due_us.saturating_add(once::KEPT_US), ..row });

@@ -91,9 +91,10 @@ async fn proven(
             transaction.proven = Some(hostname);
             Ok(transaction)
         }
-        Err(turnstile::Unproven { refusal, said }) => {
-            vault.writer.tally().refused(sender, refusal);
-            acceptance::unproven(vault, sender, &transaction, refusal, said).await;
+        Err(unproven) => {
+            let refusal = unproven.refusal;
+            vault.writer.tally().unproven(sender, refusal, unproven.by.as_ref());
+            acceptance::unproven(vault, sender, &transaction, unproven).await;
             transaction.give_up(vault);
             Err(refusal)
         }

@@ -11,6 +11,7 @@ use crate::policy::OnUnknown;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets};
 use crate::vault::store::lasting;
+use crate::vault::store::spool::manner::MOVE;
 
 /// How a message is marked of which the gate itself holds a recipient, since nobody knows whether it was delivered. One that
 /// somebody holds is marked by 1, and 0 says nothing. An order to hold it too doesn't take the mark away.
@@ -115,7 +116,7 @@ impl<'c> Hold<'c> {
                 sql(
                     "UPDATE spool_rcpt SET next_us = ?2, since_us = iif(since_us IS NULL, NULL, ?2) WHERE msg = ?1 AND state = 0",
                 )?,
-                sql("UPDATE spool_msg SET expires_us = expires_us + ?3 - ?2 WHERE id = ?1")?,
+                sql("UPDATE spool_msg SET expires_us = expires_us + ?3 - ?2, flags = flags + ?4 WHERE id = ?1")?,
             ],
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
             held_under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1 AND held = 1")?,
@@ -204,11 +205,11 @@ impl<'c> Hold<'c> {
         self.extend.execute(params![row, integer(expires_us)]).map(drop)
     }
 
-    /// Makes all of a message due then that was due at another time; how long it is tried from then on stays as it was. Gives how
-    /// many.
+    /// Makes all of a message due then that was due at another time; how long it is tried from then on stays as it was, and that it
+    /// was moved is counted. Gives how many.
     pub fn reschedule(&mut self, row: i64, before_us: u64, due_us: u64) -> Result<usize> {
         let [recipients, message] = &mut self.reschedule;
-        message.execute(params![row, integer(before_us), integer(due_us)])?;
+        message.execute(params![row, integer(before_us), integer(due_us), MOVE])?;
         recipients.execute(params![row, integer(due_us)])
     }
 

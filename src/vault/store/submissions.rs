@@ -13,7 +13,7 @@ use crate::policy::mask::Mask;
 use crate::vault::audit::mask;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::store::lasting;
-use crate::vault::store::spool::manner::TEST;
+use crate::vault::store::spool::manner::{MOVE, TEST};
 use list::Lists;
 use tally::{Standing, Tally};
 
@@ -31,7 +31,8 @@ pub struct Submissions<'c> {
     find: Statement<'c>,
     /// Whether somebody has it, or a courier is at it, or it is held of somebody: a copy's recipient, too.
     is_bound: Statement<'c>,
-    /// When all of it, copies too, are to be tried for the first time; none where somebody was, is held, or it is a suspect.
+    /// When all of it, copies too, are to be tried for the first time; none where somebody was, is held, or it is a suspect. And how
+    /// often that was changed.
     untried: Statement<'c>,
     is_to: Statement<'c>,
     list: Lists<'c>,
@@ -58,6 +59,16 @@ pub enum Stop {
     TooLate,
 }
 
+/// When a message is to leave that its sender may give another time.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheduled {
+    pub row: i64,
+    /// None: it doesn't wait for that alone.
+    pub due_us: Option<u64>,
+    /// So often it was given another one.
+    pub moves: u32,
+}
+
 /// A message's row, how many recipients it named, and whether it is set aside.
 type Head = (i64, Option<i64>, bool, Submission);
 
@@ -74,8 +85,8 @@ impl<'c> Submissions<'c> {
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state IN (1, 2) OR state = 0 AND held > 0))",
             )?,
             untried: sql(
-                "SELECT iif(max(state <> 0 OR held > 0 OR attempts > 0) OR max(ended) > 0, NULL, min(next_us)) \
-                 FROM spool_rcpt JOIN spool_msg ON id = msg WHERE msg = ?",
+                "SELECT iif(max(state <> 0 OR held > 0 OR attempts > 0) OR max(ended) > 0, NULL, min(next_us)), \
+                 ifnull(max(flags), 0) / ?2 FROM spool_rcpt JOIN spool_msg ON id = msg WHERE msg = ?1",
             )?,
             is_to: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ?1 AND n < ?2 AND rcpt = ?3 COLLATE NOCASE)",
@@ -108,20 +119,16 @@ impl<'c> Submissions<'c> {
         Ok(Some((row, stop)))
     }
 
-    /// The row of that message, if this credential may see it, and when it is to leave, if it waits for that alone.
-    pub fn scheduled(
-        &mut self,
-        owner: Owner<'_>,
-        message: MessageId,
-        now_us: u64,
-    ) -> Result<Option<(i64, Option<u64>)>> {
+    /// That message, if this credential may see it, and when it is to leave, if it waits for that alone.
+    pub fn scheduled(&mut self, owner: Owner<'_>, message: MessageId, now_us: u64) -> Result<Option<Scheduled>> {
         let Some((row, named, aside, _)) = self.head(owner, message, now_us)? else { return Ok(None) };
         let standing = self.tally.of(row, named, aside, now_us)?;
-        let untried: Option<i64> = self.untried.query_row([row], |row| row.get(0))?;
+        let (untried, moves): (Option<i64>, u32) =
+            self.untried.query_row([row, MOVE], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let due = untried.and_then(|due| u64::try_from(due).ok());
         // A copy that is due is about to leave.
         let due = due.filter(|due| standing.status == Status::Scheduled && *due > now_us);
-        Ok(Some((row, due)))
+        Ok(Some(Scheduled { row, due_us: due, moves }))
     }
 
     fn head(&mut self, owner: Owner<'_>, message: MessageId, now_us: u64) -> Result<Option<Head>> {

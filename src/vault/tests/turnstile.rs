@@ -259,4 +259,56 @@ fn questions_of_one_network_are_bounded_and_a_token_comes_once_and_before_the_co
     });
     vault.drain();
     assert_eq!(bench.told("ipc.violation"), 2);
+    assert_eq!(limited(&bench), [r#"{"limit":"turnstile_at_once","tier":"address"}"#]);
+}
+
+/// What the log says of limits.
+fn limited(bench: &Bench) -> Vec<String> {
+    let all = bench.events(&Filter { event: Some("rate.limited".into()), ..Filter::default() });
+    all.iter().map(|event| event.get("data").unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn who_makes_tokens_up_has_the_questions_of_his_network_alone_and_is_told_once() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let mut site = Siteverify::join(&mut vault);
+        let mut edge = enter(&bench, &mut vault).await;
+        let mut refused = 0;
+        for _ in 0..30 {
+            submit(&mut edge, Some(TOKEN)).await;
+            tokio::select! {
+                biased;
+                refusal = verdict(&mut edge) => {
+                    assert_eq!(refusal, Err(Refusal::RateLimited(1)));
+                    refused += 1;
+                }
+                ticket = site.asked() => {
+                    let answer = Heard::Refused { codes: "invalid-input-response".into() };
+                    site.answers.send(Reply { ticket, answer }).await.unwrap();
+                    assert_eq!(verdict(&mut edge).await, Err(Refusal::TurnstileRefused));
+                }
+            }
+        }
+        assert!((1..=10).contains(&refused), "{refused}");
+        // Somebody elsewhere is asked of, by the same key.
+        let mut other = vault.edge();
+        let capsule = bench.capsule(other.instance, 4, "198.51.100.1");
+        other.ask(Ask::Open { slot: Slot(1), capsule, via: Via::Direct }).await;
+        let (user, password) = (String::new(), bench.password.clone());
+        other.ask(Ask::Login { slot: Slot(1), mechanism: Mechanism::Bearer, user, password, tls: None }).await;
+        submit(&mut other, Some(TOKEN)).await;
+        let Ok(Ok(Some(Asked::Verify { ticket, .. }))) =
+            tokio::time::timeout(Duration::from_secs(10), site.asks.receive()).await
+        else {
+            panic!("nobody was asked")
+        };
+        site.answers.send(Reply { ticket, answer: solved("www.example.net", "contact") }).await.unwrap();
+        verdict(&mut other).await.unwrap();
+    });
+    vault.drain();
+    let told = limited(&bench);
+    assert_eq!(told[0], r#"{"limit":"turnstile_rate","tier":"address"}"#);
+    assert!(told.len() <= 2 && told.iter().skip(1).all(|more| more.contains("refused")), "{told:?}");
 }

@@ -5,19 +5,22 @@
 //! credential that demands it; each question is a connection to Cloudflare, so they are bounded in number and pace.
 
 mod line;
+mod pace;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tokio::time::timeout;
 
 use super::Vault;
-use super::limits::key::Tier;
+use super::limits::denial::By;
+use super::limits::key::{Key, Tier};
 use super::sender::Sender;
-use super::shares::{Beyond, Share, Shares};
+use super::shares::{Share, Shares};
 use crate::ipc::figures::metric::Metric;
 use crate::ipc::token::Token;
 use crate::ipc::turnstile::Answer;
@@ -26,6 +29,7 @@ use crate::policy::refusal::Refusal;
 use crate::policy::turnstile::Turnstile;
 use crate::role::{Generation, Instance};
 pub use line::serve;
+use pace::{Over, Pace};
 
 /// How long the courier has: it gives itself five seconds.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -37,6 +41,10 @@ const OF_ALL: u64 = 32;
 const NONE: &str = "gatepost-asks-whether-its-secret-is-known";
 /// Seconds until there may be room for another.
 const AGAIN: u32 = 1;
+/// Words for the limits; what they refuse is told once in this time.
+const AT_ONCE: &str = "turnstile_at_once";
+const RATE: &str = "turnstile_rate";
+const WINDOW_US: u64 = 60_000_000;
 /// What questions come to, for whoever watches.
 pub const RESULTS: [&str; 3] = ["ok", "failed", "error"];
 
@@ -60,6 +68,7 @@ struct Line {
 pub struct Desk {
     lines: RefCell<Vec<Line>>,
     places: Rc<Shares>,
+    pace: Pace,
     /// That it can't be asked is said, as often as there are lines for it: anybody with such a key can bring that about.
     unanswered: Flood,
 }
@@ -87,11 +96,21 @@ impl Desk {
 pub struct Unproven {
     pub refusal: Refusal,
     pub said: Option<String>,
+    /// Which limit, when it was one.
+    pub by: Option<By>,
 }
 
 impl From<Refusal> for Unproven {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, said: None }
+        Self { refusal, said: None, by: None }
+    }
+}
+
+impl Unproven {
+    /// It was a limit of that tier. Told of once for a credential, however many networks its visitors are from.
+    fn limited(credential: &str, tier: Tier, limit: &'static str) -> Self {
+        let by = By { key: Key::new(tier, credential), limit, window_us: WINDOW_US };
+        Self { by: Some(by), ..Refusal::RateLimited(AGAIN).into() }
     }
 }
 
@@ -104,8 +123,15 @@ pub async fn prove(
 ) -> Result<String, Unproven> {
     let token = token.ok_or(Refusal::TurnstileMissing)?;
     let credential = &sender.credential.id;
-    let places = places(vault, sender).map_err(|_| Refusal::RateLimited(AGAIN))?;
-    vault.inquiries.pays(credential)?;
+    let network = Tier::Address.network(sender.address).filter(|_| sender.listener.knows_addresses());
+    let places = places(vault, credential, network)?;
+    vault.turnstile.pace.pay(credential, network, Instant::now()).map_err(|over| {
+        let tier = match over {
+            Over::Network => Tier::Address,
+            Over::Credential => Tier::Credential,
+        };
+        Unproven::limited(credential, tier, RATE)
+    })?;
     let answer = ask(vault, token, sender, places).await;
     let [ok, failed, error] = RESULTS;
     let (result, proven) = match &answer {
@@ -120,18 +146,17 @@ pub async fn prove(
     if result == error {
         warn(vault, credential, &answer);
     }
-    proven.map_err(|refusal| Unproven { refusal, said: Some(answer.to_string()) })
+    proven.map_err(|refusal| Unproven { said: Some(answer.to_string()), ..refusal.into() })
 }
 
 /// What a question counts as until it is answered.
-fn places(vault: &Vault, sender: &Sender) -> Result<Vec<Share>, Beyond> {
-    let credential = &sender.credential.id;
-    let network = Tier::Address.network(sender.address).filter(|_| sender.listener.knows_addresses());
-    let near = network.map(|network| (format!("{credential} {network}"), FROM_ONE));
-    let bounds = [(credential.clone(), OF_ONE), (String::new(), OF_ALL)].into_iter().chain(near);
-    let place = |(of, most): (String, u64)| {
+fn places(vault: &Vault, credential: &str, network: Option<IpNet>) -> Result<Vec<Share>, Unproven> {
+    let near = network.map(|network| (format!("{credential} {network}"), FROM_ONE, Tier::Address));
+    let others = [(credential.to_owned(), OF_ONE, Tier::Credential), (String::new(), OF_ALL, Tier::Global)];
+    let bounds = near.into_iter().chain(others);
+    let place = |(of, most, tier): (String, u64, Tier)| {
         let mut place = vault.turnstile.places.share(&of);
-        place.grow(1, most).map(|()| place)
+        place.grow(1, most).map(|()| place).map_err(|_| Unproven::limited(credential, tier, AT_ONCE))
     };
     bounds.map(place).collect()
 }

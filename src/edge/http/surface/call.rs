@@ -71,6 +71,11 @@ impl Call {
         matches!(self, Self::ResendList | Self::PostmarkServer) || self.is_asked_of_the_vault()
     }
 
+    /// There may be several messages in its body.
+    pub const fn is_batch(self) -> bool {
+        matches!(self, Self::Bulk | Self::ResendBatch | Self::PostmarkBatch | Self::UsesendBatch)
+    }
+
     /// What became of mail, or taking some back, or giving it another time.
     pub const fn is_asked_of_the_vault(self) -> bool {
         matches!(

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Call, Surface, bulk, form, gateway, look, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
-use crate::edge::http::body::{self, Bounds};
+use crate::edge::http::body::{self, Bounds, Whole};
 use crate::edge::http::correlation::Correlation;
 use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
@@ -88,12 +88,12 @@ pub async fn serve(
     }
     let key = Key::of(&head.headers)?;
     let is_atomic = call == Call::Bulk && bulk::is_atomic(head.uri.query(), key.is_some())?;
-    let whole = body::read(head, body, &grant).await?;
+    let whole = body::read(session, head, body, &grant, call.is_batch()).await?;
     *unread = false;
     let (correlation, repeated, over) = (Correlation::of(&head.headers), None, false);
     let mut customer =
         Customer { session, seat: &mut seat, grant: &grant, call, correlation, until, key, repeated, over };
-    let reply = customer.answer(head, &whole.octets, is_atomic, id).await?;
+    let reply = customer.answer(head, whole, is_atomic, id).await?;
     let mut reply = reply::repeated(reply, customer.repeated == Some(true));
     if customer.over {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -177,10 +177,11 @@ impl Customer<'_> {
     async fn answer(
         &mut self,
         head: &Parts,
-        octets: &[u8],
+        whole: Whole,
         is_atomic: bool,
         id: &mut MessageId,
     ) -> Result<Reply, Fault> {
+        let octets = &whole.octets;
         match self.call {
             Call::Bulk => {
                 let letters = bulk::letters(octets, self.grant.only_sender())?;
@@ -204,6 +205,8 @@ impl Customer<'_> {
                 // Whom the page didn't name, it isn't told of.
                 let named = if is_filled { Vec::new() } else { gateway::recipients(&letter) };
                 let kept = self.submit(letter, id).await?;
+                // What is waited for from here on needs no memory.
+                drop(whole);
                 // A public page sees no mail.
                 let known = if self.grant.form.is_none() { self.became(&kept).await } else { None };
                 Ok(gateway::accepted(&kept, &named, known.as_deref(), *id))

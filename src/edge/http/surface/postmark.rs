@@ -3,6 +3,7 @@
 mod look;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -82,7 +83,7 @@ pub struct Echo {
     cc: Option<String>,
     /// The single addresses of each list, by the list's name in `/v1/send`.
     lists: Vec<(&'static str, Vec<String>)>,
-    /// Of everybody whom it would go to.
+    /// Of everybody whom it would go to, each once.
     recipients: Vec<String>,
 }
 
@@ -140,7 +141,9 @@ fn read(node: Node<'_>, echo: &mut Echo) -> Result<Letter, Fault> {
     let mut letter = v1::letter_of(&Node::Map(members))?;
     letter.label.dialect = Dialect::Postmark;
     letter.label.tags.extend(tag);
-    echo.recipients = letter.recipients().map(|one| one.address.to_string().to_ascii_lowercase()).collect();
+    let mut known = HashSet::new();
+    let all = letter.recipients().map(|one| one.address.to_string().to_ascii_lowercase());
+    echo.recipients = all.filter(|one| known.insert(one.clone())).collect();
     Ok(letter)
 }
 

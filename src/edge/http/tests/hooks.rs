@@ -71,6 +71,39 @@ async fn who_announces_much_and_sends_nothing_takes_no_room_of_the_provider() {
 }
 
 #[tokio::test]
+async fn whoever_has_many_addresses_has_one_share_and_each_provider_one_body_in_any_case() {
+    let from = |address: &str| {
+        let fields = format!("X-Forwarded-For: {address}\r\nContent-Length: {MOST_OCTETS}\r\n");
+        post("/hooks/bytesend", "").replace("Content-Length: 0\r\n", &fields)
+    };
+    let behind = || {
+        House::with_desk(Ways { at_hook: Some(Verdict::Taken), ..Ways::default() }, |desk| {
+            desk.serve = vec![Serve::Hooks];
+            desk.reach.forwarded_by = Some(crate::config::slice::ForwardedBy::XForwardedFor);
+            desk.dialect.xclient_from = vec!["192.0.2.0/24".parse().unwrap()];
+        })
+    };
+    let (mut waiting, part) = (Vec::new(), "x".repeat(MOST_OCTETS - 1));
+    for n in 0..90 {
+        let mut stranger = behind();
+        stranger.client.say(&(from(&format!("2001:db8:0:1::{n:x}")) + &part)).await;
+        waiting.push(stranger);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(super::super::hooks::held("2001:db8:0:1::/64") > 1 << 20, "they have what they could take");
+    // As many networks as together have all of it, and one more.
+    for n in 0..40 {
+        let mut stranger = behind();
+        stranger.client.say(&(from(&format!("2001:db8:1:{n:x}::1")) + &part)).await;
+        waiting.push(stranger);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let mut provider = behind();
+    let said = provider.client.ask(&(from("203.0.113.5") + &part + "x")).await;
+    assert_eq!(said.status, 200, "{said:?}");
+}
+
+#[tokio::test]
 async fn what_is_too_long_or_elsewhere_never_reaches_the_vault() {
     let mut long = house(Verdict::Taken);
     let said = long.client.ask(&post("/hooks/bytesend", &"x".repeat(MOST_OCTETS + 1))).await;

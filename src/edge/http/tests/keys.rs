@@ -182,3 +182,14 @@ async fn a_vault_that_does_not_say_what_is_left_keeps_no_answer_back() {
         assert_eq!(house.client.ask(&get("/v1/limits")).await.status, 503);
     }
 }
+
+#[tokio::test]
+async fn a_parameter_that_none_of_them_has_is_a_mistake() {
+    let ways = Ways { grants: Some(is_admin), ..Ways::default() };
+    for path in ["/v1/keys/self", "/v1/keys/billing", "/v1/limits"] {
+        let mut house = House::new(ways.clone());
+        let said = house.client.ask(&get(&format!("{path}?limit=3"))).await;
+        assert_eq!((said.status, said.code()), (400, "validation_failed"), "{path}: {said:?}");
+        assert_eq!(house.client.ask(&get(path)).await.status, 200, "{path}");
+    }
+}

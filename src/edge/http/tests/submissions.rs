@@ -12,7 +12,10 @@ use crate::ipc::inquiry::{
     Canceled, Cause, Counts, Cursor, Finding, Inquiry, Listed, Over, Page, Recipient, Rescheduled, Status, Submission,
 };
 use crate::mail::id::MessageId;
+use crate::policy::Grant;
+use crate::policy::form::Form;
 use crate::policy::refusal::Refusal;
+use crate::policy::scope::Scope;
 
 /// What became of it: its first recipient was refused, and the others have it.
 pub fn submission(message: &Message) -> Submission {
@@ -100,6 +103,7 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
                     (found.status, found.scheduled_us) = (Status::Scheduled, Some(*release_us));
                     Rescheduled::Done(found)
                 }
+                Some(3) => Rescheduled::TooOften(found),
                 _ => Rescheduled::Not(found),
             }))
         }
@@ -191,6 +195,24 @@ async fn what_the_vault_refuses_is_said_and_the_connection_goes_on() {
         if status < 500 {
             assert_eq!(house.client.send(GOOD).await.status, 202, "{code}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_sees_no_mail_is_told_why() {
+    let page: fn(&mut Grant) = |grant| grant.turnstile = true;
+    let form: fn(&mut Grant) = |grant| grant.form = Some(Form::default());
+    let admin: fn(&mut Grant) = |grant| grant.scopes.0 = [Scope::Admin].into();
+    let words = "its scopes have neither \"send\" nor \"send_raw\"";
+    for (grants, path, why) in [
+        (page, "/v1/submissions", "this key stands in a page and sees no mail"),
+        (form, "/v1/events", "this key stands in a page and sees no mail"),
+        (form, "/v1/keys/self", "this key stands in a page and isn't told what it may"),
+        (admin, "/v1/submissions/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e", words),
+    ] {
+        let ways = Ways { at_inquiry: Some(Refusal::Scope), grants: Some(grants), ..Ways::default() };
+        let found = House::new(ways).client.ask(&get(path)).await;
+        assert_eq!((found.status, found.code(), found.message()), (403, "insufficient_scope", why), "{path}");
     }
 }
 

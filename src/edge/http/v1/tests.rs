@@ -129,6 +129,7 @@ fn what_is_wrong_with_an_attachment_is_said() {
         message(r#"{"filename":"a","content":"aGV*bG8="}"#),
         "invalid_base64 /attachments/0/content is not valid base64 at byte 3"
     );
+    assert!(message(r#"{"filename":" \u00a0 ","content":""}"#).starts_with("invalid_filename"));
     assert!(message(r#"{"filename":"a","path":"http://169.254.169.254/"}"#).starts_with("remote_attachments_disabled"));
     assert!(message(r#"{"filename":"a","content":"","type":"multipart/mixed"}"#).starts_with("invalid_content_type"));
     assert!(message(r#"{"filename":"a","content":"","disposition":"form-data"}"#).starts_with("invalid_disposition"));

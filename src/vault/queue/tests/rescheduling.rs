@@ -41,3 +41,35 @@ fn of_another_time_and_a_lease_the_first_has_the_message_also_where_it_was_asked
     let names: Vec<_> = events(&mut store).into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, ["queue.reschedule", "queue.reschedule"], "what was too late is no event");
 }
+
+#[test]
+fn a_message_is_given_another_time_so_often_and_the_same_one_is_none() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let due_us = now_us() + HOUR_US;
+    let mut store = Store::prepare(&database).unwrap();
+    let message = due_at(&mut store, due_us);
+    let time = |n: u32| due_us + u64::from(n) * 1_000_000;
+    for n in 1..=reschedule::MOST {
+        assert!(matches!(move_to(&mut store, message, time(n), now_us()), Moved::Done(..)), "{n}");
+        assert_eq!(move_to(&mut store, message, time(n), now_us()), Moved::Same, "{n}");
+    }
+    drop(store);
+    // Over a restart, too.
+    let mut store = Store::prepare(&database).unwrap();
+    store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+    assert_eq!(move_to(&mut store, message, due_us, now_us()), Moved::TooOften);
+    assert_eq!(move_to(&mut store, message, time(reschedule::MOST), now_us()), Moved::Same);
+    let told = events(&mut store).len();
+    assert_eq!(told, usize::try_from(reschedule::MOST).unwrap(), "what did nothing is no event");
+    drop(store);
+    drop(database);
+    // It leaves as what it was.
+    let database = Database::open(home.path()).unwrap();
+    let at: i64 = database.connection.query_row("SELECT min(next_us) FROM spool_rcpt", [], |row| row.get(0)).unwrap();
+    assert_eq!(u64::try_from(at), Ok(time(reschedule::MOST)));
+    database.connection.execute("UPDATE spool_rcpt SET next_us = 1", []).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+    assert_eq!(lease(&mut store, 1).map(|(_, message)| message), Some(message));
+}

@@ -8,4 +8,7 @@ UPDATE credential SET policy = json_remove(policy, '$.turnstile') WHERE json_typ
 UPDATE credential SET policy = json_remove(policy, '$.form') WHERE json_type(policy, '$.form') = 'null';
 UPDATE credential SET policy = json_remove(policy, '$.test') WHERE json_type(policy, '$.test') = 'false';
 
+-- How often a message was given another time: the version before finds no meaning in that.
+UPDATE spool_msg SET flags = flags % 128 WHERE flags > 127;
+
 DELETE FROM meta WHERE key = 'goes-back';

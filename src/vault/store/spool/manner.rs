@@ -7,13 +7,14 @@ use crate::mail::envelope::{Manner, Utf8};
 use crate::vault::audit::row::damaged;
 
 /// Bits of `spool_msg.flags`; the schema names all but the last two: one is set beside SMTPUTF8 when the header needs it, one says
-/// that it is sent for a test.
+/// that it is sent for a test. From `MOVE` on stands how often its sender has given it another time.
 const UTF8: i64 = 2;
 const REQUIRETLS: i64 = 4;
 const HEADERS: i64 = 8;
 const FULL: i64 = 16;
 const UTF8_HEADER: i64 = 32;
 pub const TEST: i64 = 64;
+pub const MOVE: i64 = 128;
 
 pub fn flags(manner: &Manner) -> i64 {
     let ret = match manner.report.ret {
@@ -32,7 +33,8 @@ pub fn flags(manner: &Manner) -> i64 {
 
 /// From `flags` and `envid`, by their places in the row.
 pub fn read(row: &Row<'_>, flags: usize, envid: usize) -> Result<Manner> {
-    let flags = row.get::<_, i64>(flags)?;
+    // How often it was moved is no matter of its envelope.
+    let flags = row.get::<_, i64>(flags)? % MOVE;
     let ret = [None, Some(Ret::Headers), Some(Ret::Full)];
     let utf8 = [Utf8::None, Utf8::Allowed, Utf8::Needed];
     let envid = row.get::<_, Option<String>>(envid)?.map(Envid::try_from).transpose();

@@ -16,7 +16,7 @@ impl Edge {
         let Finding::Rescheduled(rescheduled) = finding else { panic!("{finding:?}") };
         rescheduled.map(|rescheduled| match rescheduled {
             Rescheduled::Done(found) => (true, *found),
-            Rescheduled::Not(found) => (false, *found),
+            Rescheduled::Not(found) | Rescheduled::TooOften(found) => (false, *found),
         })
     }
 

@@ -159,7 +159,7 @@ async fn the_vaults_words_have_numbers_too_and_the_suppressed_are_named() {
         (Refusal::Suppressed, 422, 406),
     ] {
         let ways = Ways { at_mail: Some(refused), ..Ways::default() };
-        let body = r#"{"From":"ann@example.net","To":"Bea <B@example.org>, c@example.org","TextBody":"x"}"#;
+        let body = r#"{"From":"ann@example.net","To":"Bea <B@example.org>, c@example.org","Cc":"b@example.org","TextBody":"x"}"#;
         let response = house(ways, &[Serve::Postmark]).client.ask(&ask_for("/email", body)).await;
         assert_eq!(refusal(&response), (status, code));
         if refused == Refusal::Suppressed {

@@ -43,6 +43,12 @@ async fn an_email_that_waits_for_its_time_gets_another_and_no_other_one_does() {
     let late = house.client.ask(&patch(&format!("/emails/{}", sent.body["id"].as_str().unwrap()), later)).await;
     assert_eq!((refusal(&late), &late.body["code"]), ((409, "validation_error"), &"not_reschedulable".into()));
     assert!(late.message().contains("its status is \"smtp_failed\""), "{late:?}");
+    // To three, which it has moved as often as may be.
+    let several = GOOD.replace("\"b@example.org\"", "[\"b@example.org\",\"c@example.org\",\"d@example.org\"]");
+    let sent = house.client.ask(&post("/emails", &several)).await;
+    let often = house.client.ask(&patch(&format!("/emails/{}", sent.body["id"].as_str().unwrap()), later)).await;
+    assert_eq!((refusal(&often), &often.body["code"]), ((409, "validation_error"), &"not_reschedulable".into()));
+    assert!(often.message().contains("as often as it may be"), "{often:?}");
     for path in ["/emails/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e", "/emails/nonsense"] {
         assert_eq!(refusal(&house.client.ask(&patch(path, later)).await), (404, "not_found"), "{path}");
     }
