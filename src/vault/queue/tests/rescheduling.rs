@@ -55,7 +55,9 @@ fn a_message_is_given_another_time_so_often_and_the_same_one_is_none() {
         assert_eq!(move_to(&mut store, message, time(n), now_us()), Moved::Same, "{n}");
     }
     drop(store);
+    drop(database);
     // Over a restart, too.
+    let database = Database::open(home.path()).unwrap();
     let mut store = Store::prepare(&database).unwrap();
     store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
     assert_eq!(move_to(&mut store, message, due_us, now_us()), Moved::TooOften);
