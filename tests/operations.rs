@@ -201,7 +201,12 @@ fn rule_o3_what_edges_meet_is_counted_and_a_new_vault_hears_what_is_open() {
     let service = Service::start();
     await_ready(&service, 200, "ready", &[]);
     let secret = service.add_credential();
-    let listening = [("gatepost_ready", 1.0), ("gatepost_http_requests_in_flight", 0.0)];
+    // The last one is of the parent, which may say it after the vault is ready.
+    let listening = [
+        ("gatepost_ready", 1.0),
+        ("gatepost_http_requests_in_flight", 0.0),
+        ("gatepost_config_last_reload_successful", 1.0),
+    ];
     let before = await_page(&service, &Page::new(), &listening);
     let of = |page: &Page, name: &str| page[name];
     let ops = "gatepost_http_requests_total{surface=\"ops\",code=\"200\"}";

@@ -120,7 +120,11 @@ fn what_needs_a_restart_is_refused_whole() {
     let mut seen = service.log().len();
     for (from, to, reason) in [
         (upstream, &*from_elsewhere, "the first source_address of an upstream was changed"),
-        ("gate.test.example", "gate2.test.example", "hostname was changed to what needs a restart"),
+        (
+            "gate.test.example",
+            "gate2.test.example",
+            "hostname was changed, which names the audit log, and no start on this state takes another one",
+        ),
         (upstream, "hosts = [\"127.0.0.1:9\"]", "port 9 of upstream \"sink\" is new, and a new port needs a restart"),
         ("/state\"", "/state2\"", "state_directory was changed to what needs a restart"),
     ] {
@@ -220,8 +224,10 @@ fn the_command_fails_with_the_reason_when_nothing_was_changed() {
     let object: serde_json::Value = serde_json::from_str(&said).unwrap();
     let reason = object["reason"].as_str().unwrap();
     assert!(!done && object["reloaded"] == false, "{said}");
-    for key in ["hostname", "state_directory"] {
-        assert!(reason.contains(&format!("{key} was changed to what needs a restart")), "{reason}");
+    for wrong in
+        ["hostname was changed, which names the audit log", "state_directory was changed to what needs a restart"]
+    {
+        assert!(reason.contains(wrong), "{reason}");
     }
 
     // Where the command would find the service: it listens where it did, and the command says so.
