@@ -9,7 +9,8 @@ use super::support::{PATIENCE, Service};
 /// Each series by its name and labels, with its value.
 pub type Page = BTreeMap<String, f64>;
 
-fn page(service: &Service) -> Page {
+/// The page as it is now.
+pub fn page(service: &Service) -> Page {
     let (status, body) = ask(service, "/metrics");
     assert_eq!(status, 200, "{body}");
     let samples = body.lines().filter(|line| !line.starts_with('#'));

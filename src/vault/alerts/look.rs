@@ -36,7 +36,7 @@ pub async fn look(vault: &Rc<Vault>, pulse: &Pulse, alerts: &Alerts, rates: &Rat
     let asked = vault.writer.run(move |store| {
         let states = names.into_iter().map(|name| store.anchors.state(&name, now_us).map(|state| (name, state)));
         let states = states.collect::<Result<Vec<_>, _>>()?;
-        Ok((store.alerts.oldest_waiting()?, store.anchors.note()?, states))
+        Ok((store.oldest_waiting(now_us)?, store.anchors.note()?, states))
     });
     let (oldest, note, anchors) = asked.await.ok()?;
     let mut signs = of_readiness(&readiness, alerts);

@@ -11,7 +11,7 @@ use crate::vault::alerts::expiries;
 /// Errors: the store gives no answer.
 pub async fn look(vault: &Vault, now_us: u64) -> Result<Standing, String> {
     let asked =
-        vault.writer.run(|store| Ok((store.alerts.oldest_waiting()?, store.anchors.note()?, store.alerts.all()?)));
+        vault.writer.run(move |store| Ok((store.oldest_waiting(now_us)?, store.anchors.note()?, store.alerts.all()?)));
     let (oldest_us, note, told) = asked.await.map_err(|_| "the store gives no answer now".to_owned())?;
     let overview = overview::look(vault);
     let load = vault.writer.load().told();

@@ -91,7 +91,7 @@ async fn gather(vault: &Vault, pulse: &Pulse, started_us: u64) -> Figures {
     let (oldest_us, waiting_us) = match obstacles.contains(&Obstacle::Store) {
         true => (None, None),
         false => {
-            let look = vault.writer.run(|store| Ok((store.holdings.oldest()?, store.alerts.oldest_waiting()?)));
+            let look = vault.writer.run(|store| Ok((store.holdings.oldest()?, store.oldest_waiting(now_us())?)));
             timeout(EVERY, look).await.ok().and_then(Result::ok).unwrap_or_default()
         }
     };

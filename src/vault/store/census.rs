@@ -5,7 +5,7 @@
 //! transaction that changes what they count, so that one that is undone takes its counts with it. What one recipient's change
 //! costs doesn't depend on how many others its message has.
 
-use rusqlite::{Connection, Result, Statement, params};
+use rusqlite::{Connection, Result, Statement};
 
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{integer, unsigned};
@@ -136,11 +136,14 @@ impl<'c> Census<'c> {
         })
     }
 
+    /// What is due by then waits from here on.
+    pub fn advance(&mut self, now_us: u64) -> Result<()> {
+        self.now_due.iter_mut().try_for_each(|statement| statement.execute([integer(now_us)]).map(drop))
+    }
+
     /// All who have messages that wait, by lane. What was scheduled until now or before waits from here on.
     pub fn waiting(&mut self, now_us: u64) -> Result<Vec<Waiting>> {
-        for statement in &mut self.now_due {
-            statement.execute(params![integer(now_us)])?;
-        }
+        self.advance(now_us)?;
         let rows = self.waiting.query_map([], |row| {
             let (lane, urgent, principal) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok(Waiting { lane, urgent, principal, messages: unsigned(row, 3)? })

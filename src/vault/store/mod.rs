@@ -303,6 +303,13 @@ impl<'c> Store<'c> {
         Ok(is_settled)
     }
 
+    /// Since when the message of a client has waited that has waited the longest (`alerts`), of all that is due by then: what came while
+    /// its upstream was away isn't counted before.
+    pub fn oldest_waiting(&mut self, now_us: u64) -> Result<Option<u64>> {
+        self.census.advance(now_us)?;
+        self.alerts.oldest_waiting()
+    }
+
     /// Writes events, and what the clocks did, and nothing else.
     pub fn record(&mut self, events: Vec<Event>) -> Result<()> {
         self.ledger.tell_clocks()?;
