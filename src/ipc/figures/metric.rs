@@ -100,7 +100,7 @@ metrics! {
     QueueOldest "gatepost_queue_oldest_message_age_seconds" Gauge, []
         "Age of the message that is longest in the spool, held and scheduled ones too; 0 when there is none."
     QueueWaiting "gatepost_queue_longest_wait_seconds" Gauge, []
-        "Since when the message waits that has waited the longest of those that could leave: neither held nor scheduled nor under way."
+        "For how long mail that could leave has waited, at most: neither held nor scheduled nor under way; 0 when there is none."
     SpoolFree "gatepost_spool_free_bytes" Gauge, [] "Room on the disk of the spool."
     SpoolReserve "gatepost_spool_reserve_bytes" Gauge, [] "With less room than this no mail is taken (spool.reserve)."
     CommitDuration "gatepost_spool_commit_duration_seconds" Histogram(COMMITS), []
