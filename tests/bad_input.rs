@@ -182,3 +182,18 @@ fn a_child_that_dies_at_the_start_stops_the_start_with_its_reason() {
     std::thread::sleep(Duration::from_millis(200));
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, place.smtp)).is_err(), "nothing is left behind");
 }
+
+#[test]
+fn doctor_waits_for_no_pipe_and_shows_no_control_character_of_a_path() {
+    let folder = TempDir::new().unwrap();
+    let fifo = folder.path().join("pipe\u{1b}[2J\n");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for more in [&["--offline"][..], &["--offline", "--json"]] {
+        let output = gatepost().arg("doctor").args(more).arg("--config").arg(&fifo).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        names(&said, &["configuration.loads", "it is no file"]);
+        assert!(!said.trim_end().chars().any(|c| c.is_control() && c != '\n'), "{said:?}");
+        assert!(!said.contains("[2J\n:"), "{said:?}");
+    }
+}

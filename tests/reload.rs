@@ -117,8 +117,15 @@ fn what_needs_a_restart_is_refused_whole() {
     let good = std::fs::read_to_string(service.config()).unwrap();
     let upstream = good.lines().find(|line| line.starts_with("hosts = ")).unwrap();
     let from_elsewhere = format!("{upstream}\nsource_address = [\"127.0.0.66\"]");
+    let elsewhere = tempfile::tempdir().unwrap();
+    service.pair.write(elsewhere.path());
+    let folder = elsewhere.path().display().to_string();
+    let (certificate, moved) =
+        (format!("{}/certificate.pem", service.folder.path().display()), format!("{folder}/certificate.pem"));
+    let of_folder = format!("{folder} held no such file at the start, and a new folder needs a restart");
     let mut seen = service.log().len();
     for (from, to, reason) in [
+        (certificate.as_str(), moved.as_str(), of_folder.as_str()),
         (upstream, &*from_elsewhere, "the first source_address of an upstream was changed"),
         (
             "gate.test.example",

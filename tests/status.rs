@@ -3,6 +3,7 @@
 
 mod support;
 
+use support::certificate::Pair;
 use support::{CREDENTIAL, Service, Setting, await_that};
 
 fn screen(service: &Service) -> String {
@@ -29,6 +30,7 @@ fn one_screen_has_all_that_a_look_is_for() {
     let chain = service.folder.path().join("certificate.pem");
     let days = object(&service)["certificates"][0]["days"].as_i64().unwrap();
     assert!(days > 0 && seen.contains(&format!("tls        {} days={days}", chain.display())), "{seen}");
+    assert!(seen.contains(&format!("shown      submission days={days}")), "{seen}");
     assert!(!seen.contains("limit "), "{seen}");
     assert!(seen.contains("alerts     nobody is told of alerts: see [alerts] in gatepost.toml(5)\n"), "{seen}");
     assert_eq!(object(&service)["alerts"], serde_json::json!({ "configured": false }));
@@ -62,6 +64,42 @@ fn one_screen_has_all_that_a_look_is_for() {
     let paused = service.command(&["route", "pause", "sink"]);
     assert!(paused.status.success(), "{paused:?}");
     assert!(screen(&service).contains("route      sink paused since "), "{}", screen(&service));
+    service.stop();
+}
+
+#[test]
+fn a_renewal_that_was_not_taken_is_told_by_the_days_of_what_is_shown() {
+    let service = Service::start();
+    let doctor = || {
+        let output = service.command(&["doctor", "--json", "--offline", "--fallback-ids"]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap().clone();
+        let found = findings.iter().find(|finding| finding["id"] == "tls.shown").unwrap();
+        format!("{}: {}", found["level"].as_str().unwrap(), found["what"].as_str().unwrap())
+    };
+    // For two days.
+    Pair::rsa().write(service.folder.path());
+    let reloaded = service.command(&["reload"]);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    await_that("it is shown", || object(&service)["shown"][0]["days"] == 1);
+    assert_eq!(doctor(), "pass: 1 listeners show what their files have");
+
+    // Renewed under another name, and nobody has said so.
+    let (chain, key) = (service.folder.path().join("renewed.pem"), service.folder.path().join("renewed.key"));
+    Pair::ecdsa().write_as(&chain, &key);
+    let text = std::fs::read_to_string(service.config()).unwrap();
+    let text = text.replace("/certificate.pem", "/renewed.pem").replace("/key.pem", "/renewed.key");
+    std::fs::write(service.config(), text).unwrap();
+    let told = object(&service);
+    assert!(told["certificates"][0]["days"].as_i64().unwrap() > 1, "{told}");
+    assert_eq!(told["shown"], serde_json::json!([{ "listener": "submission", "days": 1 }]));
+    let seen = doctor();
+    let late = "warn: listener \"submission\" shows a certificate that has 1 days left, and that in its file has ";
+    assert!(seen.starts_with(late), "{seen}");
+    let reloaded = service.command(&["reload"]);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    await_that("the new one is shown", || object(&service)["shown"][0]["days"] == told["certificates"][0]["days"]);
+    assert_eq!(doctor(), "pass: 1 listeners show what their files have");
     service.stop();
 }
 

@@ -35,8 +35,12 @@ pub fn ends(chain: &[CertificateDer<'_>]) -> Option<u64> {
 
 /// Whole days until then; negative when it is over.
 pub fn days_left(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<i64> {
-    let first = i64::try_from(ends(chain)?).ok()?;
-    Some(first.saturating_sub(i64::try_from(now.as_secs()).ok()?).div_euclid(86_400))
+    Some(days_until(ends(chain)?, now))
+}
+
+/// The same, until that Unix second.
+pub fn days_until(second: u64, now: UnixTime) -> i64 {
+    i64::try_from(second).unwrap_or(i64::MAX).saturating_sub_unsigned(now.as_secs()).div_euclid(86_400)
 }
 
 /// Which of a chain is meant, the first one but for its being named.

@@ -8,6 +8,7 @@
 //! Whatever fails before step 4 undoes all of it: the new processes end, the old ones never noticed, the reason is said.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -97,10 +98,24 @@ fn prepare(parent: &mut Parent, generation: Generation, plan: Rc<Plan>, occasion
     parent.watch.learn(&plan);
     parent.change = Some(Change { generation, plan: Rc::clone(&plan), sockets, step: Step::Hiring, until, occasion });
     for post in outfit::posts_of_a_generation(&plan) {
-        parent.hire(post, generation)?;
+        parent.hire(post, generation).map_err(|why| match new_folders(parent, &plan) {
+            new if new.is_empty() => why,
+            new => format!("{why}: {} held no such file at the start, and a new folder needs a restart", listed(&new)),
+        })?;
     }
     advance(parent);
     Ok(())
+}
+
+/// Where files are that were named since, and that the rules from the start may let nobody read.
+fn new_folders(parent: &Parent, after: &Plan) -> BTreeSet<PathBuf> {
+    let Ok(grounds) = outfit::parent_grounds(after, &parent.config) else { return BTreeSet::new() };
+    let is_new = |folder: &PathBuf| !parent.folders.iter().any(|known| folder.starts_with(known));
+    grounds.read.into_iter().filter(is_new).collect()
+}
+
+fn listed(folders: &BTreeSet<PathBuf>) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Refuses what only a restart can change, all of it at once, and lets listeners that stay keep their numbers.

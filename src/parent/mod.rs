@@ -108,6 +108,8 @@ struct Parent {
     missing: BTreeSet<String>,
     /// The ports that may be connected to, as the sandbox was told at the start.
     ports: BTreeSet<u16>,
+    /// The folders that may be read, as well.
+    folders: Vec<PathBuf>,
     /// Some upstream had a source address then.
     sources: bool,
     /// When vault and sealer were last known to answer, and when the watchdog was last told so.
@@ -169,7 +171,8 @@ impl Parent {
             .map_err(|error| format!("catching signals: {error}"))?;
         let launcher = outfit::launcher(&plan)?;
         sandbox::abort_on_panic();
-        let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
+        let grounds = outfit::parent_grounds(&plan, config)?;
+        let missing = sandbox::confine_parent(&grounds)?;
         // With the rights that the parent has from here on: what opens now opens for every successor, too.
         let (generation, ports, sources) = (Generation(1), plan.ports(), plan.has_sources());
         outfit::try_files((generation, &plan), &kept)?;
@@ -199,6 +202,7 @@ impl Parent {
             vault_deaths: VecDeque::new(),
             missing: BTreeSet::new(),
             ports,
+            folders: grounds.read,
             sources,
             alive: now,
             fed: now,

@@ -3,7 +3,7 @@
 use super::pages::{PAGE, located};
 
 /// Everything that is looked at, by its family and its own name. `docs/checklist.md` has each of them.
-pub const CHECKS: [&str; 51] = [
+pub const CHECKS: [&str; 52] = [
     "configuration.loads",
     "configuration.files",
     "configuration.odd",
@@ -28,6 +28,7 @@ pub const CHECKS: [&str; 51] = [
     "tls.expiry",
     "tls.order",
     "tls.names",
+    "tls.shown",
     "tls.upstreams",
     "users.exist",
     "users.separate",

@@ -1,5 +1,6 @@
 //! The service that runs, if one does, whose it is, and the credentials that are in force.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -168,6 +169,15 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
         true
     })?;
     Ok(all)
+}
+
+/// When what each listener of the running service shows ends, in Unix seconds.
+pub fn shown(plan: &Plan) -> Result<BTreeMap<String, u64>, String> {
+    match control::ask_within(&plan.runtime_directory, Any::Overview, PATIENCE) {
+        Ok(Some(Answer::Overview(overview))) => Ok(overview.shown),
+        Ok(_) => Err("it gave another answer".to_owned()),
+        Err(undone) => Err(undone.into()),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use webpki::EndEntityCert;
 use super::Look;
 use super::exposure::is_exposed;
 use super::finding::Sheet;
+use super::service;
 use super::unseen::Unseen;
 use crate::certificate::validity;
 use crate::cli::check;
@@ -36,6 +37,7 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     for listener in look.plan.listeners.iter().filter(|listener| listener.tls != TlsMode::None) {
         names(listener, &look.plan.hostname, &chains, sheet);
     }
+    shown(look, &chains, sheet);
     let count = chains.len();
     sheet.pass_unless_told("tls.expiry", format!("{count} certificates have more than two weeks left"));
     sheet.pass_unless_told("tls.order", format!("{count} chains are in order"));
@@ -100,6 +102,39 @@ fn names(listener: &Listener, hostname: &str, chains: &[(u16, Chain)], sheet: &m
             format!("get a certificate for {name}, or set hostname (hosts over HTTP) to the name that clients use"),
         );
     }
+}
+
+/// A renewal that the running service has not taken ends nothing until what it shows ends.
+fn shown(look: &Look<'_>, chains: &[(u16, Chain)], sheet: &mut Sheet) {
+    let told = match look.service.silence() {
+        Some(why) => Err(why.to_owned()),
+        None => service::shown(look.plan),
+    };
+    let shown = match told {
+        Ok(shown) => shown,
+        Err(why) => return sheet.skip("tls.shown", "the certificates that the running service shows", why),
+    };
+    let now = UnixTime::now();
+    for listener in &look.plan.listeners {
+        let of_files = chains.iter().filter(|(number, _)| listener.certificates.contains(number));
+        let first = of_files.filter_map(|(_, chain)| validity::ends(chain)).min();
+        let (Some(first), Some(ends)) = (first, shown.get(&listener.name).copied()) else { continue };
+        if ends >= first {
+            continue;
+        }
+        let [days, renewed] = [ends, first].map(|ends| validity::days_until(ends, now));
+        let what = format!(
+            "listener {:?} shows a certificate that has {days} days left, and that in its file has {renewed}",
+            listener.name
+        );
+        let why = "what was renewed was not taken, and clients refuse what is shown once it ends";
+        let fix = "gatepost reload, which says why if it can't";
+        match days < 0 {
+            true => sheet.fail("tls.shown", what, why, fix),
+            false => sheet.warn("tls.shown", what, why, fix),
+        }
+    }
+    sheet.pass_unless_told("tls.shown", format!("{} listeners show what their files have", shown.len()));
 }
 
 fn upstreams(look: &Look<'_>, sheet: &mut Sheet) {

@@ -77,7 +77,7 @@ impl Screen {
             let missing = if missing.is_empty() { "-".to_owned() } else { missing.join(", ") };
             lines.push(format!("{:<10} there={there} missing={missing}", "processes"));
         }
-        if let Some(Overview { sessions, edges, more }) = &self.overview {
+        if let Some(Overview { sessions, edges, more, shown: _ }) = &self.overview {
             lines.push(format!("{:<10} {sessions}", "sessions"));
             lines.extend(edges.iter().map(|edge| {
                 let suspended = if edge.suspended { " suspended" } else { "" };
@@ -94,6 +94,7 @@ impl Screen {
             let days = days.map_or_else(|| "-".to_owned(), |days| days.to_string());
             format!("{:<10} {file} days={days}", "tls")
         }));
+        lines.extend(self.shown().map(|(listener, days)| format!("{:<10} {listener} days={days}", "shown")));
         if let Some((size, stored)) = self.head {
             lines.push(format!("{:<10} signed={} events={size}", "log", queue::time(stored)));
         }
@@ -102,6 +103,13 @@ impl Screen {
             format!("{:<10} {name} minutes_ago={minutes}", "anchor")
         }));
         lines
+    }
+
+    /// Each listener with the days of what it shows, as far as the service says. A file may have been renewed that it has not taken.
+    fn shown(&self) -> impl Iterator<Item = (&String, i64)> {
+        let now = UnixTime::now();
+        let shown = self.overview.iter().flat_map(|overview| &overview.shown);
+        shown.map(move |(listener, ends)| (listener, validity::days_until(*ends, now)))
     }
 
     /// The same, by names; null for what could not be seen.
@@ -119,6 +127,7 @@ impl Screen {
         let routes = self.routes.as_ref().map(|routes| routes.iter().map(route::object).collect::<Value>());
         let certificate = |(file, days): &(String, Option<i64>)| json!({ "file": file, "days": days });
         let certificates = self.certificates.as_ref().map(|all| all.iter().map(certificate).collect::<Value>());
+        let shown = self.shown().map(|(listener, days)| json!({ "listener": listener, "days": days }));
         let anchor =
             |(name, age): &(String, Option<u64>)| json!({ "anchor": name, "seconds": age.map(|age| age / 1_000_000) });
         let anchors = self.anchors.as_ref().map(|all| all.iter().map(anchor).collect::<Value>());
@@ -130,6 +139,7 @@ impl Screen {
             ("routes", routes.into()),
             ("alerts", self.alerts.as_ref().map(told_object).into()),
             ("certificates", certificates.into()),
+            ("shown", self.overview.as_ref().map(|_| shown.collect::<Value>()).into()),
             ("head", self.head.map(|(size, stored)| json!({ "events": size, "stored": queue::time(stored) })).into()),
             ("anchors", anchors.into()),
         ]

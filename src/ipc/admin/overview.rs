@@ -1,5 +1,7 @@
 //! What is going on in the vault at one moment, for one screen.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::allowance::{Left, Limit};
@@ -33,6 +35,8 @@ pub struct Overview {
     /// Those with the least left first, and how many more there are.
     pub edges: Vec<Edge>,
     pub more: u64,
+    /// Each listener that shows certificates, and when the first of those ends, in Unix seconds.
+    pub shown: BTreeMap<String, u64>,
 }
 
 #[cfg(test)]

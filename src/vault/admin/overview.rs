@@ -3,6 +3,7 @@
 use crate::ipc::admin::overview::{Edge, MOST, Overview};
 use crate::ipc::allowance::Allowance;
 use crate::vault::Vault;
+use crate::vault::alerts::expiries;
 use crate::vault::authority::Authority;
 use crate::vault::limits::origin::Origin;
 
@@ -16,7 +17,7 @@ pub fn look(vault: &Vault) -> Overview {
     });
     let more = u64::try_from(edges.len().saturating_sub(MOST)).unwrap_or(u64::MAX);
     edges.truncate(MOST);
-    Overview { sessions: authority.present(), edges, more }
+    Overview { sessions: authority.present(), edges, more, shown: expiries(vault) }
 }
 
 /// Every limit of which little is left, of every credential.

@@ -1,12 +1,14 @@
 //! How the gate stands now, from what the vault knows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rustls::pki_types::UnixTime;
+
+use crate::certificate::validity;
 use crate::ipc::admin::digest::{MOST, Standing};
 use crate::ipc::admin::load::Measure;
 use crate::vault::Vault;
 use crate::vault::admin::overview;
-use crate::vault::alerts::expiries;
 
 /// Errors: the store gives no answer.
 pub async fn look(vault: &Vault, now_us: u64) -> Result<Standing, String> {
@@ -18,10 +20,9 @@ pub async fn look(vault: &Vault, now_us: u64) -> Result<Standing, String> {
     let messages = load.figures.iter().find(|figure| figure.measure == Measure::Messages).map_or(0, |found| found.now);
     let (authority, schedule) = (vault.authority.borrow(), vault.schedule.borrow());
     let now = Instant::now();
-    let days = |ends: u64| {
-        i64::try_from(ends).unwrap_or(i64::MAX).saturating_sub_unsigned(now_us / 1_000_000).div_euclid(86_400)
-    };
-    let certificates = expiries(vault).into_iter().take(MOST).map(|(listener, ends)| (listener, days(ends)));
+    let today = UnixTime::since_unix_epoch(Duration::from_micros(now_us));
+    let shown = overview.shown.into_iter().take(MOST);
+    let certificates = shown.map(|(listener, ends)| (listener, validity::days_until(ends, today)));
     let upstreams = authority.slice.upstreams.iter();
     Ok(Standing {
         hostname: authority.slice.hostname.clone(),
