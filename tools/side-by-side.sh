@@ -4,7 +4,7 @@
 #   tools/side-by-side.sh --list             builds them, and names them, those that take long first
 #   tools/side-by-side.sh COMMAND PROGRAM…   runs each with that command before it (an exported function, or env)
 #
-# What one says comes in one piece. All are run, and one that failed fails this.
+# What one says comes in one piece. All are run, and one that failed fails this: what those said that did is shown again at the end.
 set -euo pipefail
 
 if [ "${1:?}" = --list ]; then
@@ -27,14 +27,20 @@ shift
 one() {
   local said status=0
   said=$(mktemp) && "$command" "$1" > "$said" 2>&1 || status=$?
-  { flock 9 && echo "-- $(basename "$1")" && cat "$said" && [ "$status" = 0 ] || echo "$1 failed ($status)"; } 9> "$lock"
-  rm "$said"
+  { flock 9 && echo "-- $(basename "$1")" && cat "$said"; } 9> "$lock"
+  [ "$status" = 0 ] || { echo "ended with $status" >> "$said" && mv "$said" "$failed/$(basename "$1")"; }
+  rm -f "$said"
   return "$status"
 }
-lock=$(mktemp)
+lock=$(mktemp) failed=$(mktemp -d)
 export -f one
-export command lock
+export command lock failed
 status=0
 printf '%s\0' "$@" | xargs -0 -P "$LANES" -I{} bash -c 'one "$1"' one {} || status=1
-rm "$lock"
+for said in "$failed"/*; do
+  [ -e "$said" ] || continue
+  echo "-- FAILED: $(basename "$said")"
+  if grep -q '^failures:$' "$said"; then sed -n '/^failures:$/,$p' "$said"; else tail -n 20 "$said"; fi
+done
+rm -r "$lock" "$failed"
 exit "$status"
