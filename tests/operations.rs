@@ -186,6 +186,14 @@ fn rule_o3_what_waits_has_an_age_and_a_vault_that_begins_anew_counts_from_0() {
     support::await_that("it is seen to wait, between attempts", || {
         metrics::page(&service)["gatepost_queue_longest_wait_seconds"] > 0.0
     });
+    // From its beginning, also when an attempt that isn't counted has put it off.
+    for _ in 0..8 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let page = metrics::page(&service);
+        let [age, wait] =
+            ["gatepost_queue_oldest_message_age_seconds", "gatepost_queue_longest_wait_seconds"].map(|name| page[name]);
+        assert!(wait + 2.0 > age, "it waits for {wait} s, and is {age} s old");
+    }
 
     let vault = support::processes::children(service.pid())["vault"];
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(vault as i32), nix::sys::signal::Signal::SIGKILL).unwrap();

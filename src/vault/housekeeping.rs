@@ -134,7 +134,7 @@ mod tests {
         let sql = format!(
             "INSERT INTO spool_msg(id, msg_id, accept_seq, session_id, principal, bytes, sha256, accepted_us, expires_us) \
              VALUES(1, zeroblob(16), 0, zeroblob(16), 'shop', 3, zeroblob(32), 1, 1); \
-             INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, attempts) \
+             INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, tried) \
              VALUES(1, 0, 'a@b', 'one', 0, {0} + {year}, 1), (1, 1, 'b@b', 'one', 0, {0} + {hour}, 1), (1, 2, 'c@b', 'one', 0, {0} + {year}, 0)",
             now_us()
         );

@@ -38,12 +38,10 @@ impl<'c> Alerts<'c> {
             set: sql("INSERT OR REPLACE INTO alert(kind, subject, since_us, told_us, text) VALUES(?, ?, ?, ?, ?)")?,
             remove: sql("DELETE FROM alert WHERE kind = ? AND subject = ?")?,
             forget: sql("DELETE FROM alert")?,
-            // One that was scheduled and never tried waits since it was due, one that was held since it was released; an attempt
-            // that isn't counted moves on when it is due, and not since when it waits. Of the gate's own mail nothing is told: an
+            // One that was scheduled and never tried waits since it was due, one that was held since it was released. Of the gate's own mail nothing is told: an
             // alert that can't leave would be the reason for the next one.
             oldest: sql("SELECT min(max(accepted_us, ifnull((SELECT min(next_us) FROM spool_rcpt AS r \
-                         WHERE r.msg = m.id AND r.state = 0 AND r.held = 0 AND r.attempts = 0 \
-                         AND r.code IS NULL AND r.said IS NULL), 0), \
+                         WHERE r.msg = m.id AND r.state = 0 AND r.held = 0 AND r.tried = 0), 0), \
                          ifnull((SELECT min(since_us) FROM spool_rcpt AS r WHERE r.msg = m.id AND r.state = 0 AND r.held = 0), 0))) \
                          FROM (SELECT DISTINCT msg FROM census_message WHERE turn <> ? ORDER BY msg LIMIT ?) AS c \
                          CROSS JOIN spool_msg AS m ON m.id = c.msg")?,
@@ -129,10 +127,10 @@ mod tests {
             alerts.oldest_waiting().unwrap()
         };
         assert_eq!(looked(&database), Some(60));
-        message(connection, "till", (50, 50), "attempts = 3, next_us = 900");
+        message(connection, "till", (50, 50), "attempts = 3, tried = 1, next_us = 900");
         assert_eq!(looked(&database), Some(50));
         // The upstream's fault, which is charged to no message.
-        message(connection, "shop", (40, 40), "said = 'connection refused', next_us = 900");
+        message(connection, "shop", (40, 40), "tried = 1, next_us = 900");
         assert_eq!(looked(&database), Some(40));
     }
 

@@ -53,15 +53,15 @@ CREATE TEMP TRIGGER census_comes AFTER INSERT ON main.spool_rcpt WHEN new.state 
 BEGIN
   {comes}
 END;
-CREATE TEMP TRIGGER census_leaves BEFORE UPDATE OF state, held, lane, next_us, attempts ON main.spool_rcpt
+CREATE TEMP TRIGGER census_leaves BEFORE UPDATE OF state, held, lane, next_us, tried ON main.spool_rcpt
 WHEN old.state = 0 AND old.held = 0
-  AND NOT (new.state = 0 AND new.held = 0 AND (old.lane, old.next_us, old.attempts) = (new.lane, new.next_us, new.attempts))
+  AND NOT (new.state = 0 AND new.held = 0 AND (old.lane, old.next_us, old.tried) = (new.lane, new.next_us, new.tried))
 BEGIN
   {goes}
 END;
-CREATE TEMP TRIGGER census_returns AFTER UPDATE OF state, held, lane, next_us, attempts ON main.spool_rcpt
+CREATE TEMP TRIGGER census_returns AFTER UPDATE OF state, held, lane, next_us, tried ON main.spool_rcpt
 WHEN new.state = 0 AND new.held = 0
-  AND NOT (old.state = 0 AND old.held = 0 AND (old.lane, old.next_us, old.attempts) = (new.lane, new.next_us, new.attempts))
+  AND NOT (old.state = 0 AND old.held = 0 AND (old.lane, old.next_us, old.tried) = (new.lane, new.next_us, new.tried))
 BEGIN
   {comes}
 END;
@@ -73,27 +73,27 @@ END;
 /// A recipient begins to wait, or to be scheduled. What comes has a second's time until it is counted as what waits.
 const COMES: &str = "
   INSERT INTO census_later SELECT new.next_us, new.msg, new.lane, new.urgent, new.turn, 1
-  WHERE new.attempts = 0 AND new.next_us > (SELECT now_us FROM census_clock)
+  WHERE new.tried = 0 AND new.next_us > (SELECT now_us FROM census_clock)
   ON CONFLICT DO UPDATE SET recipients = recipients + 1;
   INSERT INTO census_message SELECT new.msg, new.lane, new.urgent, new.turn, 1
-  WHERE NOT (new.attempts = 0 AND new.next_us > (SELECT now_us FROM census_clock))
+  WHERE NOT (new.tried = 0 AND new.next_us > (SELECT now_us FROM census_clock))
   ON CONFLICT DO UPDATE SET recipients = recipients + 1;
 ";
 /// It was one or the other, and is so by the same clock still: when that goes on, whoever is due goes with it.
 const GOES: &str = "
   UPDATE census_later SET recipients = recipients - 1 WHERE due_us = old.next_us AND msg = old.msg AND lane = old.lane
-    AND old.attempts = 0 AND old.next_us > (SELECT now_us FROM census_clock);
+    AND old.tried = 0 AND old.next_us > (SELECT now_us FROM census_clock);
   UPDATE census_message SET recipients = recipients - 1 WHERE msg = old.msg AND lane = old.lane
-    AND NOT (old.attempts = 0 AND old.next_us > (SELECT now_us FROM census_clock));
+    AND NOT (old.tried = 0 AND old.next_us > (SELECT now_us FROM census_clock));
 ";
 /// All that is there at the start, at a time. Nothing is grouped, which would sort each recipient in memory.
 const FILLING: [&str; 4] = [
     "INSERT INTO census_clock VALUES(?1)",
     "INSERT INTO census_later SELECT next_us, msg, lane, urgent, turn, 1 FROM spool_rcpt
-     WHERE state = 0 AND held = 0 AND attempts = 0 AND next_us > ?1
+     WHERE state = 0 AND held = 0 AND tried = 0 AND next_us > ?1
      ON CONFLICT DO UPDATE SET recipients = recipients + 1",
     "INSERT INTO census_message SELECT msg, lane, urgent, turn, 1 FROM spool_rcpt
-     WHERE state = 0 AND held = 0 AND NOT (attempts = 0 AND next_us > ?1)
+     WHERE state = 0 AND held = 0 AND NOT (tried = 0 AND next_us > ?1)
      ON CONFLICT DO UPDATE SET recipients = recipients + 1",
     "INSERT INTO census_lane SELECT lane, urgent, turn, 1 FROM census_message WHERE ?1 = ?1
      ON CONFLICT DO UPDATE SET messages = messages + 1",

@@ -107,7 +107,7 @@ impl<'c> Hold<'c> {
                                  WHERE msg = ?1 AND state < 2 AND held = 1 AND (state = 1 OR unknown = 0)")?,
             retry: sql(
                 "UPDATE spool_rcpt SET next_us = ?2 WHERE msg = ?1 AND state = 0 AND held = 0 AND next_us > ?2 \
-                        AND (attempts > 0 OR ?4) \
+                        AND (tried OR ?4) \
                         AND (?3 IS NULL OR instr(',' || lane || ',', ',' || ?3 || ',') > 0)",
             )?,
             extend: sql("UPDATE spool_msg SET expires_us = max(expires_us, ?2) WHERE id = ?1")?,

@@ -60,7 +60,7 @@ impl<'c> Listing<'c> {
             find: lasting(connection, &format!("SELECT {columns} FROM spool_msg WHERE msg_id = ?"))?,
             recipients: lasting(
                 connection,
-                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host, unknown, doubt FROM spool_rcpt \
+                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host, unknown, doubt, tried FROM spool_rcpt \
                  WHERE msg = ? ORDER BY n",
             )?,
         })
@@ -114,7 +114,7 @@ fn recipient(row: &Row<'_>, hold: Hold, now_us: u64) -> Result<SeenRecipient> {
     let number = |at: usize| u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"));
     let (attempts, next_us) = (number(5)?, unsigned(row, 6)?);
     let is_quarantined = hold.is_quarantined && (hold.is_aside || row.get(11)?);
-    let standing = standing((row.get(3)?, row.get(4)?), is_quarantined, attempts, next_us > now_us);
+    let standing = standing((row.get(3)?, row.get(4)?), is_quarantined, row.get(13)?, next_us > now_us);
     Ok(SeenRecipient {
         number: number(0)?,
         recipient: address(&row.get::<_, String>(1)?)?,
@@ -132,9 +132,9 @@ fn recipient(row: &Row<'_>, hold: Hold, now_us: u64) -> Result<SeenRecipient> {
 }
 
 /// By `state` and `held` of the recipient, and `hold` of its message.
-pub fn standing((state, held): (i64, i64), is_quarantined: bool, attempts: u32, is_later: bool) -> Standing {
+pub fn standing((state, held): (i64, i64), is_quarantined: bool, is_tried: bool, is_later: bool) -> Standing {
     match (state, held) {
-        (0, 0) if is_later && attempts == 0 => Standing::Scheduled,
+        (0, 0) if is_later && !is_tried => Standing::Scheduled,
         (0, 0) if is_later => Standing::Deferred,
         (0, 0) => Standing::Ready,
         (0, _) if is_quarantined => Standing::Quarantined,

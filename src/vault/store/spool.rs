@@ -189,7 +189,9 @@ impl<'c> Spool<'c> {
                 "SELECT n, rcpt, attempts, notify, orcpt, doubt FROM spool_rcpt WHERE msg = ? AND job = ? ORDER BY n",
             )?,
             // A failure undoes the whole transaction. FAIL says so: else SQLite copies each page before it is changed.
-            take: sql("UPDATE OR FAIL spool_rcpt SET state = 1, job = ?, unknown = 0 WHERE msg = ? AND n = ?")?,
+            take: sql(
+                "UPDATE OR FAIL spool_rcpt SET state = 1, job = ?, unknown = 0, tried = 1 WHERE msg = ? AND n = ?",
+            )?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
                 "UPDATE OR FAIL spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = min(attempts + ?11, 1000000), \

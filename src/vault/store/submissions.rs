@@ -84,10 +84,8 @@ impl<'c> Submissions<'c> {
             is_bound: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state IN (1, 2) OR state = 0 AND held > 0))",
             )?,
-            untried: sql(
-                "SELECT iif(max(state <> 0 OR held > 0 OR attempts > 0) OR max(ended) > 0, NULL, min(next_us)), \
-                 ifnull(max(flags), 0) / ?2 FROM spool_rcpt JOIN spool_msg ON id = msg WHERE msg = ?1",
-            )?,
+            untried: sql("SELECT iif(max(state <> 0 OR held > 0 OR tried) OR max(ended) > 0, NULL, min(next_us)), \
+                 ifnull(max(flags), 0) / ?2 FROM spool_rcpt JOIN spool_msg ON id = msg WHERE msg = ?1")?,
             is_to: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ?1 AND n < ?2 AND rcpt = ?3 COLLATE NOCASE)",
             )?,
@@ -95,8 +93,8 @@ impl<'c> Submissions<'c> {
             tally: Tally::prepare(connection)?,
             // Where they aren't all told of, then those whom something is to be known of.
             recipients: sql(&format!(
-                "SELECT n, rcpt, state, {DROPPED}, {EXPORTED}, held > 0 OR ?4, attempts, next_us, code, enhanced, said, doubt \
-                 FROM spool_rcpt WHERE msg = ?1 AND n < ?2 ORDER BY state = 2, n LIMIT ?3"
+                "SELECT n, rcpt, state, {DROPPED}, {EXPORTED}, held > 0 OR ?4, attempts, next_us, code, enhanced, said, doubt, \
+                 tried FROM spool_rcpt WHERE msg = ?1 AND n < ?2 ORDER BY state = 2, n LIMIT ?3"
             ))?,
         })
     }
@@ -241,8 +239,8 @@ fn recipient(row: &Row<'_>, mask: Mask, now_us: u64) -> Result<Recipient> {
     let (attempts, next_us) = (number(6)?, unsigned(row, 7)?);
     let status = match state {
         0 if held => Status::Held,
-        0 if attempts > 0 => Status::Deferred,
-        0 if next_us > now_us => Status::Scheduled,
+        0 if next_us > now_us && !row.get(12)? => Status::Scheduled,
+        0 if next_us > now_us || attempts > 0 => Status::Deferred,
         0 => Status::Received,
         1 => Status::Started,
         2 => Status::Accepted,

@@ -64,7 +64,7 @@ impl<'c> Transfer<'c> {
                        LEFT JOIN spool_webhook AS told ON told.msg = id WHERE msg_id = ?",
             )?,
             recipients: sql(
-                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown, since_us, doubt \
+                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown, since_us, doubt, tried \
                  FROM spool_rcpt WHERE msg = ? ORDER BY n",
             )?,
             moves: sql(
@@ -97,7 +97,8 @@ impl<'c> Transfer<'c> {
             suspect: sql("UPDATE spool_msg SET ended = ? WHERE id = ?")?,
             place: sql(
                 "UPDATE spool_rcpt SET state = ?3, held = ?4, attempts = ?5, next_us = ?6, code = ?7, enhanced = ?8, \
-                        said = ?9, host = ?10, unknown = ?11, doubt = ?11, since_us = ?12 WHERE msg = ?1 AND n = ?2",
+                        said = ?9, host = ?10, unknown = ?11, doubt = ?11, since_us = ?12, \
+                        tried = ?5 > 0 OR ?7 IS NOT NULL OR ?9 IS NOT NULL WHERE msg = ?1 AND n = ?2",
             )?,
         })
     }
@@ -220,7 +221,7 @@ fn recipient(row: &Row<'_>, is_quarantined: impl Fn(bool) -> bool, now_us: u64) 
     let (attempts, next_us) = (number(row, 5)?, unsigned(row, 6)?);
     Ok(Recipient {
         addressee: Addressee { address: address(row, 0)?, wish: manner::wish(row, 1, 2)? },
-        standing: standing((row.get(3)?, row.get(4)?), is_quarantined(row.get(11)?), attempts, next_us > now_us),
+        standing: standing((row.get(3)?, row.get(4)?), is_quarantined(row.get(11)?), row.get(14)?, next_us > now_us),
         attempts,
         next_us,
         code: row.get(7)?,

@@ -6,7 +6,7 @@ use crate::vault::store::open::Database;
 
 /// What the counts must be, by looking through the spool.
 const TRUTH: &str = "SELECT lane, urgent, turn, count(DISTINCT msg) FROM spool_rcpt WHERE state = 0 AND held = 0 \
-                     AND (attempts > 0 OR next_us = 0) GROUP BY lane, urgent, turn ORDER BY lane, urgent, turn";
+                     AND (tried > 0 OR next_us = 0) GROUP BY lane, urgent, turn ORDER BY lane, urgent, turn";
 /// A time that is yet to come, for long.
 const LATER: i64 = 4_000_000_000_000_000;
 const COUNTED: &str =
@@ -53,8 +53,8 @@ fn rule_q12_what_waits_is_counted_whatever_becomes_of_it() {
             }
             2 => drop(connection.execute(&format!("DELETE FROM spool_msg WHERE id = {pick} {many})"), [])),
             change => {
-                let put_off = format!("state = 0, attempts = 1, next_us = {LATER}");
-                let scheduled = format!("state = 0, attempts = 0, next_us = {LATER}");
+                let put_off = format!("state = 0, tried = 1, next_us = {LATER}");
+                let scheduled = format!("state = 0, tried = 0, next_us = {LATER}");
                 let states = ["state = 1", "state = 0", "state = 2", "held = 1", "held = 0", "lane = 'b'"];
                 let to = [&states[..], &["next_us = 0", &put_off, &scheduled]].concat();
                 let set = to[usize::try_from(change).unwrap() - 3];
@@ -69,7 +69,7 @@ fn rule_q12_what_waits_is_counted_whatever_becomes_of_it() {
         assert_eq!(rows(connection, COUNTED), rows(connection, TRUTH), "{round}");
     }
     assert!(rows(connection, TRUTH).len() > 3);
-    let aside = "SELECT count(*) FROM spool_rcpt WHERE state = 0 AND held = 0 AND attempts = 0 AND next_us > 0";
+    let aside = "SELECT count(*) FROM spool_rcpt WHERE state = 0 AND held = 0 AND tried = 0 AND next_us > 0";
     let aside: i64 = connection.query_row(aside, [], |row| row.get(0)).unwrap();
     assert!(aside > 3);
     // Until its time has come.
@@ -78,7 +78,7 @@ fn rule_q12_what_waits_is_counted_whatever_becomes_of_it() {
     census.waiting(u64::try_from(LATER).unwrap() - 1).unwrap();
     assert_eq!(rows(connection, COUNTED), counted);
     census.waiting(u64::try_from(LATER).unwrap()).unwrap();
-    connection.execute("UPDATE spool_rcpt SET attempts = 1 WHERE state = 0", []).unwrap();
+    connection.execute("UPDATE spool_rcpt SET tried = 1 WHERE state = 0", []).unwrap();
     assert_eq!(rows(connection, COUNTED), rows(connection, TRUTH));
     assert_ne!(rows(connection, COUNTED), counted);
     connection.execute("DELETE FROM spool_msg", []).unwrap();

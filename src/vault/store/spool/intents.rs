@@ -29,7 +29,7 @@ impl<'c> Intents<'c> {
         Ok(Self {
             mark: sql("UPDATE spool_msg SET live = 1, untold = max(untold, ?2) WHERE id = ?1")?,
             keep: sql("UPDATE spool_msg SET live = 0, untold = ?2 WHERE id = ?1")?,
-            take: sql("UPDATE spool_rcpt SET state = 1, job = ?, unknown = 1 WHERE msg = ?")?,
+            take: sql("UPDATE spool_rcpt SET state = 1, job = ?, unknown = 1, tried = 1 WHERE msg = ?")?,
             lease: sql(
                 "INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) VALUES(?, ?, ?, ?, ?, ?)",
             )?,

@@ -64,7 +64,7 @@ impl<'c> Leases<'c> {
             )?,
             turn: sql("UPDATE spool_rcpt SET lane = ?2 WHERE job = ?1")?,
             // One who was not tried may be wanted to wait so long.
-            hurry: sql("UPDATE spool_rcpt SET next_us = ?1 WHERE state = 0 AND attempts > 0 AND next_us > ?1")?,
+            hurry: sql("UPDATE spool_rcpt SET next_us = ?1 WHERE state = 0 AND tried AND next_us > ?1")?,
         })
     }
 

@@ -28,7 +28,7 @@ impl<'c> Tally<'c> {
         connection
             .prepare(&format!(
                 "SELECT count(*), count(*) FILTER (WHERE state = 1), \
-                 count(*) FILTER (WHERE state = 0 AND held = 0 AND NOT ?4 AND attempts > 0), \
+                 count(*) FILTER (WHERE state = 0 AND held = 0 AND NOT ?4 AND (attempts > 0 OR tried AND next_us > ?3)), \
                  count(*) FILTER (WHERE state = 0 AND held = 0 AND NOT ?4 AND attempts = 0 AND next_us <= ?3), \
                  count(*) FILTER (WHERE state = 0 AND (held > 0 OR ?4)), count(*) FILTER (WHERE state = 0), \
                  count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3), \
