@@ -190,7 +190,10 @@ fn rule_t9_row_7_a_certificate_alone_is_a_login_only_where_external_is_offered()
     fs::write(house.service.config(), config.replace("dns:till.example.net", "dns:other.example.net")).unwrap();
     house.service.signal(nix::sys::signal::Signal::SIGHUP);
     house.service.await_log(0, "reload done");
-    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 530);
+    // A command that is there before the word of it is told so (451), and the next one finds nobody logged in.
+    let code = session.say("MAIL FROM:<a@example.net>");
+    let code = if code == 451 { session.say("MAIL FROM:<a@example.net>") } else { code };
+    assert_eq!(code, 530);
     assert_eq!(house.auth(house.asks, &till, "EXTERNAL ="), Some(535));
     house.service.stop();
 }

@@ -260,6 +260,7 @@ fn each_defect_is_told_by_its_name() {
         "users.exist",
         "users.separate",
         "users.auditors",
+        "tls.shown",
         "sandbox.running",
         "sandbox.roles",
         "sandbox.users",

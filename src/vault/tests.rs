@@ -273,6 +273,13 @@ impl Bench {
 }
 
 impl Running {
+    /// Until the other configuration is in force.
+    fn await_switch(&self) {
+        let is_switch =
+            |arrival| matches!(arrival, Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)));
+        while !is_switch(self.parent.receive().unwrap()) {}
+    }
+
     fn introduce(&mut self, talk: Talk, end: End, role: Role, label: &str, socket: OwnedFd) -> Instance {
         self.peers += 1;
         let instance = Instance(self.peers);

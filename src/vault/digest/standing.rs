@@ -1,10 +1,7 @@
 //! How the gate stands now, from what the vault knows.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustls::pki_types::UnixTime;
-
-use crate::certificate::validity;
 use crate::ipc::admin::digest::{MOST, Standing};
 use crate::ipc::admin::load::Measure;
 use crate::vault::Vault;
@@ -20,9 +17,10 @@ pub async fn look(vault: &Vault, now_us: u64) -> Result<Standing, String> {
     let messages = load.figures.iter().find(|figure| figure.measure == Measure::Messages).map_or(0, |found| found.now);
     let (authority, schedule) = (vault.authority.borrow(), vault.schedule.borrow());
     let now = Instant::now();
-    let today = UnixTime::since_unix_epoch(Duration::from_micros(now_us));
-    let shown = overview.shown.into_iter().take(MOST);
-    let certificates = shown.map(|(listener, ends)| (listener, validity::days_until(ends, today)));
+    let days = |ends: u64| {
+        i64::try_from(ends).unwrap_or(i64::MAX).saturating_sub_unsigned(now_us / 1_000_000).div_euclid(86_400)
+    };
+    let certificates = overview.shown.into_iter().take(MOST).map(|(listener, ends)| (listener, days(ends)));
     let upstreams = authority.slice.upstreams.iter();
     Ok(Standing {
         hostname: authority.slice.hostname.clone(),

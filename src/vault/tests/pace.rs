@@ -19,13 +19,6 @@ async fn deliver(courier: &mut Courier) -> MessageId {
     message
 }
 
-/// Waits until the other configuration is in force.
-pub fn switched(vault: &Running) {
-    while !matches!(vault.parent.receive().unwrap(), Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)))
-    {
-    }
-}
-
 fn kept(answer: Answer) -> MessageId {
     let Answer::Kept { message, .. } = answer else { panic!("{answer:?}") };
     message
@@ -59,7 +52,7 @@ fn rule_q12_beyond_its_day_mail_goes_to_the_next_upstream_also_after_a_restart_a
         assert_eq!(deliver(&mut second).await, message, "what the run before gave it counts");
         bench.slice.paces = vec![("smarthost".into(), per_day(3))];
         vault.switch(&bench.slice, Generation(2));
-        switched(&vault);
+        vault.await_switch();
         let message = kept(edge.submit(1, &["x@example.org"], b"e").await);
         assert_eq!(deliver(&mut first).await, message, "there is one more by the new pace");
     });
@@ -194,7 +187,7 @@ fn rule_q12_what_waited_before_a_restart_counts_and_sessions_of_an_older_configu
         edge.login(&bench, 1).await;
         bench.slice.paces = vec![("smarthost".into(), UpstreamPace { per_minute: Some(1), ..UpstreamPace::default() })];
         vault.switch(&bench.slice, Generation(2));
-        switched(&vault);
+        vault.await_switch();
         // Counted within a second; what comes before that is taken.
         loop {
             let Answer::Reserved { backed_up, .. } = edge.mail(1, "a@example.net").await else { panic!("refused") };

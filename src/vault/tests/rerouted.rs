@@ -1,7 +1,6 @@
 //! A configuration with other routes: whoever waits goes by those, and whoever was under way when it came, too.
 
 use super::courier::offered;
-use super::pace::switched;
 use super::*;
 use crate::ipc::delivery::Progress;
 
@@ -28,7 +27,7 @@ fn who_comes_back_after_the_routes_have_changed_goes_the_new_way() {
             bench.slice.upstreams = vec!["second".into()];
             bench.slice.routes[0].via = vec![0];
             vault.switch(&bench.slice, Generation(2));
-            switched(&vault);
+            vault.await_switch();
             let mut second = vault.courier_of("second").await;
             match farewell {
                 Farewell::PutOff => {
@@ -64,7 +63,7 @@ fn whom_no_route_applies_to_any_more_waits_for_one() {
         let (mut first, job, message) = offered(&bench, &mut vault, &["rosa@example.org"], b"x\r\n").await;
         let routes = std::mem::take(&mut bench.slice.routes);
         vault.switch(&bench.slice, Generation(2));
-        switched(&vault);
+        vault.await_switch();
         first.say(job, 0, Outcome::Deferred(said(451))).await;
         first.settled(job).await;
         let offer = tokio::time::timeout(Duration::from_millis(500), first.message()).await;

@@ -66,12 +66,6 @@ async fn deliver(courier: &mut Courier) {
     courier.settled(job).await;
 }
 
-fn switched(vault: &Running) {
-    while !matches!(vault.parent.receive().unwrap(), Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)))
-    {
-    }
-}
-
 /// Waits until so much is held: an outcome is written before the body goes.
 async fn held(vault: &Running, messages: u64) {
     until(async || vault.writer.load().told().figures[0].now == messages).await;
@@ -181,7 +175,7 @@ fn rule_q16_beyond_the_second_threshold_nobodys_mail_is_taken_but_reports_are_an
         assert!(!begins(&mut edge, 3, "printer@example.net").await);
         bench.slice.shedding.messages = from(10, 20);
         vault.switch(&bench.slice, Generation(2));
-        switched(&vault);
+        vault.await_switch();
         // Looked at within a second.
         until(async || begins(&mut edge, 3, "printer@example.net").await).await;
         assert!(readiness(&mut vault).await.load.stage == Stage::Calm);

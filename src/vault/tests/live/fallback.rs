@@ -60,13 +60,6 @@ async fn from_queue(courier: &mut Courier) -> (MessageId, Vec<String>, Vec<u8>) 
     (message, names, content)
 }
 
-/// Waits until the other configuration is in force.
-fn switched(vault: &Running) {
-    while !matches!(vault.parent.receive().unwrap(), Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)))
-    {
-    }
-}
-
 async fn nothing_waits(courier: &mut Courier) {
     let quiet = tokio::time::timeout(Duration::from_millis(300), courier.offers.receive()).await;
     assert!(quiet.is_err(), "{quiet:?}");

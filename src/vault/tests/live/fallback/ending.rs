@@ -211,7 +211,7 @@ fn what_is_kept_at_the_end_goes_by_the_routes_of_that_moment() {
         let mut slice = bench.slice.clone();
         slice.routes[0].via = vec![1];
         vault.switch(&slice, Generation(2));
-        switched(&vault);
+        vault.await_switch();
         stage.courier.say(stage.job, 1, Outcome::Deferred(said(451))).await;
         stage.courier.settled(stage.job).await;
         let message = kept(stage.edge.answer().await);
