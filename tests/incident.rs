@@ -120,7 +120,15 @@ fn who_is_not_there_is_told_so_and_one_of_the_file_is_held_and_not_disabled() {
     hash.add_credential();
     let look = hash.command(&["incident", "testr", "--look"]);
     let said = programs::said(&look);
+    assert_eq!(look.status.code(), Some(1), "a name that is nobody's has no all clear: {said}");
     assert!(said.contains("did you mean \"tester\"?") && !said.contains("a new secret"), "{said}");
+    // Nobody is asked to confirm what can't be.
+    let gone = hash.command(&["incident", "0199e2a4-0000-7000-8000-000000000000"]);
+    let said = programs::said(&gone);
+    assert!(
+        gone.status.code() == Some(1) && said.contains("there is no credential") && !said.contains("disables"),
+        "{said}"
+    );
     assert!(events(&hash, "incident.opened").is_empty());
     drop(hash);
 

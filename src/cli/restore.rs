@@ -19,6 +19,7 @@ use super::{Config, control, fail};
 use crate::cli::out::say;
 use crate::config::{self, Plan};
 use crate::parent::{self, Owners};
+use crate::sys::plain;
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::visible::visible_json;
 use crate::vault::restored::MARK;
@@ -100,9 +101,7 @@ impl Restore {
 
     /// Copies one file and insists that it is what the manifest says.
     fn copy(&self, entry: &Entry, to: &mut impl Write) -> io::Result<()> {
-        let options =
-            OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(self.backup.join(&entry.name));
-        let (mut from, mut digest, mut octets) = (options?, Sha256::new(), 0u64);
+        let (mut from, mut digest, mut octets) = (plain::open(&self.backup.join(&entry.name))?, Sha256::new(), 0u64);
         let mut piece = vec![0; PIECE];
         loop {
             let n = from.read(&mut piece)?;

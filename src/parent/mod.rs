@@ -66,7 +66,8 @@ const PROPERTY: usize = 200;
 
 pub use bind::foresee as foresee_addresses;
 pub use offline::become_vault;
-pub use outfit::posts;
+pub use outfit::{folders, posts};
+pub use people::needed;
 pub use post::{TITLE, family};
 pub use restore::{Owners, owners};
 pub use state::{CONTROL_SOCKET, SEAL};

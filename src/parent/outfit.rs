@@ -364,6 +364,11 @@ pub fn try_files((generation, plan): (Generation, &Plan), kept: &Kept) -> Result
     posts(plan).iter().try_for_each(|post| files(post).map(drop).map_err(|reason| format!("{post}: {reason}")))
 }
 
+/// The folders of the configuration and of all files that it names: where each stands, and where a link leads.
+pub fn folders(plan: &Plan, config: &Path) -> Result<Vec<PathBuf>, String> {
+    parent_grounds(plan, config).map(|grounds| grounds.read)
+}
+
 /// What the parent may touch from its start on: what it and all its children need, and no more.
 pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, String> {
     let mut read: Vec<PathBuf> = AUTHORITIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();

@@ -11,6 +11,17 @@ use crate::config::Plan;
 use crate::role::{AUDIT_GROUP, Role, TABLE};
 use crate::sandbox::{FALLBACK_ID_BASE, Identity, fallback_identity};
 
+/// A mailer has a user of its own where an upstream names none.
+fn is_needed(role: Role, plan: &Plan) -> bool {
+    role != Role::Mailer || plan.programs().any(|program| program.user.is_none())
+}
+
+/// The names of all users that a service of root becomes.
+pub fn needed(plan: &Plan) -> BTreeSet<&str> {
+    let of_roles = TABLE.iter().filter(|row| is_needed(row.role, plan)).filter_map(|row| row.user);
+    of_roles.chain(plan.programs().filter_map(|program| program.user.as_deref())).collect()
+}
+
 /// Who everybody is. Without root nobody changes.
 #[derive(Debug)]
 pub struct People {
@@ -52,10 +63,7 @@ impl People {
         let mut identities = Vec::new();
         let mut missing = Vec::new();
         for row in &TABLE {
-            let Some(name) = row.user else { continue };
-            if row.role == Role::Mailer && !plan.programs().any(|program| program.user.is_none()) {
-                continue;
-            }
+            let Some(name) = row.user.filter(|_| is_needed(row.role, plan)) else { continue };
             match User::from_name(name).map_err(|error| format!("looking up the user {name}: {error}"))? {
                 Some(user) => {
                     let identity = Identity { user: user.uid.as_raw(), group: user.gid.as_raw(), groups: Vec::new() };

@@ -11,9 +11,12 @@ use super::state;
 use crate::merkle::gap::Gap;
 use crate::merkle::note::{Checkpoint, Verifier};
 use crate::secret::Secret;
+use crate::sys::plain;
 
 /// Octets of an Ed25519 seed: RFC 8032 section 5.1.5.
 pub const SEED: usize = 32;
+/// Octets of `log.vkey`: the name of the log, which is a host's, and 53 more.
+const LONGEST_NAME: u64 = 1024;
 
 /// Signs checkpoints of one log.
 pub struct LogKey {
@@ -100,13 +103,14 @@ pub fn inspect(directory: &Path, origin: &str) -> io::Result<Option<String>> {
             "log.key is missing beside log.vkey: restore it; another key under this log would look like tampering";
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
-    let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+    let key = plain::open(&path)?;
+    let mode = key.metadata()?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         let text = format!("log.key has mode {mode:04o}: others could sign the log; chmod it to 0600");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    let vkey = format!("{}\n", LogKey::read(origin, File::open(&path)?)?.verifier());
-    let found = match fs::read_to_string(public) {
+    let vkey = format!("{}\n", LogKey::read(origin, key)?.verifier());
+    let found = match plain::text(&public, LONGEST_NAME) {
         Ok(found) if found == vkey => return Ok(None),
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(vkey)),

@@ -13,6 +13,7 @@ pub mod heap;
 pub mod letter;
 pub mod lock;
 pub mod peer;
+pub mod plain;
 pub mod priority;
 #[cfg(target_os = "linux")]
 pub mod probe;

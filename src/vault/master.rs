@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::cipher::{BodyKey, KEY, TAG, cipher};
 use crate::mail::id::MessageId;
 use crate::secret::Secret;
+use crate::sys::plain;
 
 /// Octets of a wrapped key: its nonce, the key, the tag.
 pub const WRAPPED: usize = NONCE_LEN + KEY + TAG;
@@ -29,6 +30,8 @@ pub const CURRENT: &str = "master.key";
 pub const NEXT: &str = "next.key";
 const CURRENT_ID: &str = "master.id";
 const NEXT_ID: &str = "next.id";
+/// Octets of the file of a name, which has 17.
+const LONGEST_NAME: u64 = 64;
 
 /// What is left to do without a key.
 const LOST: &str = "If it is lost for good: gatepost queue rekey --lost makes a new one; mail that waits can't be read then, and is \
@@ -268,10 +271,10 @@ fn make(directory: &Path, file: &str) -> io::Result<()> {
 }
 
 fn read_file(path: &Path) -> io::Result<Master> {
-    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    let file = plain::open(path)?;
     let (found, file_name) = (file.metadata()?, path.file_name().unwrap_or_default().to_string_lossy());
     let mode = found.permissions().mode() & 0o7777;
-    if !found.is_file() || mode & 0o077 != 0 {
+    if mode & 0o077 != 0 {
         let text = format!("{file_name} has mode {mode:04o}: others could read mail that waits; chmod it to 0600");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
@@ -279,7 +282,7 @@ fn read_file(path: &Path) -> io::Result<Master> {
 }
 
 fn read_id(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match plain::text(path, LONGEST_NAME) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -108,6 +108,13 @@ pub const CASES: &[Case] = &[
     (&["fail permissions.configuration"], |site| site.mode("gatepost.toml", 0o666)),
     (&["fail permissions.secrets"], |site| site.mode("password", 0o644)),
     (&["fail permissions.secrets"], |site| site.mode("key.pem", 0o604)),
+    // Whoever may write there puts another one in its place.
+    (&["fail permissions.secrets"], |site| {
+        fs::create_dir(site.path("open")).unwrap();
+        fs::rename(site.path("password"), site.path("open/password")).unwrap();
+        site.mode("open", 0o777);
+        site.change("/password\"", "/open/password\"");
+    }),
     (&["fail permissions.state"], |site| {
         fs::create_dir(site.path("state")).unwrap();
         site.mode("state", 0o777);

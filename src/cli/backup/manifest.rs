@@ -1,6 +1,5 @@
 //! The manifest of a backup: what made it, what it holds, and each file's length and SHA-256.
 
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -8,10 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::admin::backup::Contents;
 use crate::mail::id::MessageId;
+use crate::sys::plain;
 use crate::vault::audit::month_file::hex;
 use crate::vault::store::schema::VERSION;
 
 pub const MANIFEST: &str = "manifest.json";
+/// Octets of one: a line of two hundred for each month's file of the log, and some.
+const LONGEST: u64 = 16 << 20;
 const FORMAT: &str = "gatepost-backup/1";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -81,7 +83,7 @@ impl Manifest {
     pub fn read(backup: &Path) -> Result<Self, String> {
         let path = backup.join(MANIFEST);
         let said = |what: String| format!("{}: {what}", path.display());
-        let text = fs::read_to_string(&path).map_err(|error| said(error.to_string()))?;
+        let text = plain::text(&path, LONGEST).map_err(|error| said(error.to_string()))?;
         let manifest: Self =
             serde_json::from_str(&text).map_err(|error| said(format!("is no manifest of a backup: {error}")))?;
         if manifest.format != FORMAT {

@@ -1,5 +1,6 @@
 //! Who owns the files and directories, and whom their modes let in.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -7,7 +8,7 @@ use super::Look;
 use super::finding::{Level, Sheet};
 use super::secrets::secrets;
 use super::unseen::Unseen;
-use crate::parent::foreseen;
+use crate::parent::{self, foreseen};
 
 const OWNERS: &str = "whoever may write there decides what the service does, or reads what it keeps";
 
@@ -34,28 +35,8 @@ fn configuration(look: &Look<'_>, sheet: &mut Sheet) {
     let Ok(whole) = path.canonicalize() else {
         return sheet.skip("permissions.configuration", path.display().to_string(), "its real path can't be found");
     };
-    for place in whole.ancestors() {
-        let Ok(found) = fs::metadata(place) else { continue };
-        let name = place.display();
-        // In a sticky folder nobody can rename what is another's. Root's group is root.
-        let is_sticky = found.mode() & 0o1000 != 0;
-        let is_open = !is_sticky && (found.mode() & 0o002 != 0 || found.mode() & 0o020 != 0 && found.gid() != 0);
-        if is_open {
-            let mode = found.mode() & 0o7777;
-            sheet.fail(
-                "permissions.configuration",
-                format!("{name}: mode {mode:04o} lets others than its owner write"),
-                OWNERS,
-                format!("chmod go-w {name}"),
-            );
-        } else if !may_own(found.uid(), own) {
-            sheet.fail(
-                "permissions.configuration",
-                format!("{name}: belongs to user {}, who is neither root nor the service's", found.uid()),
-                OWNERS,
-                format!("chown root {name}, once you know why it does"),
-            );
-        }
+    for (what, fix) in whole.ancestors().filter_map(|place| way_in(place, own)) {
+        sheet.fail("permissions.configuration", what, OWNERS, fix);
     }
     if own.is_none() {
         return skip_owners(
@@ -66,6 +47,47 @@ fn configuration(look: &Look<'_>, sheet: &mut Sheet) {
         );
     }
     sheet.pass_unless_told("permissions.configuration", "nobody but its owner can change the configuration");
+}
+
+/// Who else may put something else there, in words, and what to do.
+fn way_in(place: &Path, own: Option<u32>) -> Option<(String, String)> {
+    let found = fs::metadata(place).ok()?;
+    let name = place.display();
+    // In a sticky folder nobody can rename what is another's. Root's group is root.
+    let is_sticky = found.mode() & 0o1000 != 0;
+    let is_open = !is_sticky && (found.mode() & 0o002 != 0 || found.mode() & 0o020 != 0 && found.gid() != 0);
+    if is_open {
+        let mode = found.mode() & 0o7777;
+        let what = format!("{name}: mode {mode:04o} lets others than its owner write");
+        return Some((what, format!("chmod go-w {name}")));
+    }
+    (!may_own(found.uid(), own)).then(|| {
+        let what = format!("{name}: belongs to user {}, who is neither root nor the service's", found.uid());
+        (what, format!("chown root {name}, once you know why it does"))
+    })
+}
+
+/// The folders of what the configuration names, and those on the way to them. What the service keeps is looked at by itself, and so is
+/// the configuration.
+fn folders(look: &Look<'_>, sheet: &mut Sheet) {
+    let plan = look.plan;
+    let Ok(named) = parent::folders(plan, &look.doctor.config.path) else { return };
+    let kept = [&plan.state_directory, &plan.master_directory];
+    let elsewhere = look.doctor.config.path.canonicalize().unwrap_or_default();
+    let places: BTreeSet<&Path> = named
+        .iter()
+        .filter(|folder| !kept.iter().any(|kept| folder.starts_with(kept)))
+        .flat_map(|folder| folder.ancestors())
+        .filter(|place| !elsewhere.starts_with(place))
+        .collect();
+    for (what, fix) in places.into_iter().filter_map(|place| way_in(place, user(look))) {
+        sheet.fail(
+            "permissions.secrets",
+            what,
+            "who may write there puts another key, certificate or secret there",
+            fix,
+        );
+    }
 }
 
 fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
@@ -106,6 +128,7 @@ fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
             );
         }
     }
+    folders(look, sheet);
     unseen.tell(&["permissions.secrets"], sheet);
     if own.is_none() {
         return skip_owners("permissions.secrets", "the owners of files with secrets", look, sheet);

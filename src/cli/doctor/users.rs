@@ -7,7 +7,8 @@ use nix::unistd::{Group, User};
 use super::Look;
 use super::finding::Sheet;
 use super::permissions::user;
-use crate::role::{AUDIT_GROUP, TABLE};
+use crate::parent;
+use crate::role::AUDIT_GROUP;
 
 const MAKE: &str = "systemd-sysusers with systemd/gatepost.sysusers of the source, or useradd --system for each";
 
@@ -26,8 +27,7 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
         }
         return;
     }
-    let mut names: Vec<&str> = TABLE.iter().filter_map(|row| row.user).collect();
-    names.dedup();
+    let names: Vec<&str> = parent::needed(look.plan).into_iter().collect();
     let found = names.iter().filter_map(|name| Some((*name, User::from_name(name).ok()??.uid.as_raw()))).collect();
     judge(&names, &found, sheet);
     match Group::from_name(AUDIT_GROUP) {

@@ -89,9 +89,13 @@ impl Incident {
         let contained = match self.look {
             true => None,
             false => {
+                let runtime = self.place.places()?.runtime_directory;
+                // Before anybody is asked to confirm what can't be done.
+                if let Some(unknown) = Now::ask(&runtime, &self.id).unknown {
+                    return Err(unknown);
+                }
                 let purge = if self.purge { ", and gives up for good what is held of it" } else { "" };
                 confirm(self.yes, &format!("disables credential {:?}, and holds its mail{purge}", self.id))?;
-                let runtime = self.place.places()?.runtime_directory;
                 Some(contain::contain(&runtime, &self.id, self.reason.as_deref(), self.purge)?)
             }
         };
@@ -107,6 +111,10 @@ impl Incident {
         })?;
         if self.place.directory.is_none() {
             report.now = Now::ask(&self.place.places()?.runtime_directory, &self.id);
+        }
+        // All clear for a name that is nobody's would be a wrong word.
+        if let (true, Some(unknown)) = (self.look && report.is_empty(), &report.now.unknown) {
+            return Err(unknown.clone());
         }
         report.is_declared = contained.as_ref().is_some_and(|contained| contained.is_declared);
         match self.json {

@@ -88,6 +88,11 @@ impl Report {
         }
     }
 
+    /// The log has nothing of it.
+    pub const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// The messages that somebody got.
     pub fn messages(&self) -> Vec<MessageId> {
         let all: BTreeSet<MessageId> = self.delivered.iter().filter_map(|end| end.message.parse().ok()).collect();
@@ -133,10 +138,9 @@ impl Report {
             }
             None => some(&mut lines, self.delivered.len(), self.delivered.iter().map(End::line)),
         }
-        let range = match (self.first, &self.now.unknown) {
-            (Some(first), _) => format!("events {first} to {}, {} of them", self.last, self.events),
-            (None, Some(unknown)) => format!("no event, and {unknown}"),
-            (None, None) => "no event: is it the right name, and the right time (--since)?".to_owned(),
+        let range = match self.first {
+            Some(first) => format!("events {first} to {}, {} of them", self.last, self.events),
+            None => "no event: is it the right name, and the right time (--since)?".to_owned(),
         };
         lines.push(format!("log         {range}"));
         lines
