@@ -31,6 +31,7 @@ use crate::mail::id::MessageId;
 pub use call::table;
 pub use call::{Call, find};
 pub use counter::serve;
+pub use form::stands_in;
 
 /// In whose words a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 5] = [
         Some("/postmark"),
         &[
             "bounces",
+            "deliverystats",
             "domains",
             "email",
             "message-streams",
@@ -80,6 +82,7 @@ const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 5] = [
             "servers",
             "stats",
             "templates",
+            "triggers",
             "webhooks",
         ],
     ),
