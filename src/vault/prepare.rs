@@ -60,9 +60,15 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().contains(".db") {
+            let file_name = entry.file_name();
+            let file_name = file_name.to_string_lossy();
+            if file_name.contains(".db") {
                 match entry.metadata() {
-                    Ok(found) => faults.extend(file(&entry.path(), &found, of_files, user)),
+                    // A copy that somebody put beside them is in no start's way.
+                    Ok(found) => {
+                        let owner = is_opened(name, &file_name).then_some(user);
+                        faults.extend(file(&entry.path(), &found, of_files, owner));
+                    }
                     // A journal comes and goes.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
@@ -73,15 +79,23 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
     Ok(faults)
 }
 
-fn file(path: &Path, found: &fs::Metadata, mode: u32, owner: u32) -> Option<Fault> {
+/// Whether the vault opens a file of that name in `db/` or `audit/`, or SQLite does beside one of those.
+fn is_opened(directory: &str, name: &str) -> bool {
+    let beside = ["-wal", "-journal", "-shm"].iter().find_map(|end| name.strip_suffix(end));
+    let Some(stem) = beside.unwrap_or(name).strip_suffix(".db") else { return false };
+    if directory == "db" { stem == "vault" || stem.starts_with("personal-") } else { stem.starts_with("audit") }
+}
+
+/// `owner`: who must be able to open it, if anybody must.
+fn file(path: &Path, found: &fs::Metadata, mode: u32, owner: Option<u32>) -> Option<Fault> {
     let (name, uid, excess) = (path.display(), found.uid(), found.mode() & 0o777 & !mode);
-    if uid != owner {
+    if let Some(owner) = owner.filter(|owner| uid != *owner) {
         let text =
             format!("{name}: belongs to user {uid}, and the vault is user {owner}: chown it to that once you know why");
         return Some(Fault { text, stops: true });
     }
     let own = found.mode() & 0o600;
-    if own != 0o600 {
+    if owner.is_some() && own != 0o600 {
         let text = format!("{name}: mode {:o} keeps its owner out: chmod it to {mode:o}", found.mode() & 0o7777);
         return Some(Fault { text, stops: true });
     }
@@ -140,6 +154,35 @@ fn inspect(path: &Path, found: &fs::Metadata, mode: u32, owner: Option<u32>, gro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_beside_the_databases_stops_nothing_and_is_told_when_it_is_open() {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path(), None, None).unwrap();
+        let put = |name: &str, mode| {
+            let path = home.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        };
+        let us = nix::unistd::geteuid().as_raw();
+        let faults = || look(home.path(), (us, None), None).unwrap();
+        let copies = ["db/vault.db.bak", "db/vault.db-wal.old", "db/zz.db", "db/vault.dbx", "audit/x.db", "audit/audit.db~"];
+        for copy in copies {
+            // Its owner may not read it, and no vault wants to.
+            put(copy, 0o200);
+            assert_eq!(faults(), [], "{copy}");
+            put(copy, 0o604);
+            let found = faults();
+            assert!(matches!(found.as_slice(), [fault] if !fault.stops && fault.text.contains(copy)), "{found:?}");
+            fs::remove_file(home.path().join(copy)).unwrap();
+        }
+        for opened in ["db/vault.db", "db/vault.db-wal", "db/personal-2026-11.db", "audit/audit.db", "audit/audit-2026-10.db-journal"] {
+            put(opened, 0o200);
+            let found = faults();
+            assert!(matches!(found.as_slice(), [fault] if fault.stops && fault.text.contains(opened)), "{found:?}");
+            fs::remove_file(home.path().join(opened)).unwrap();
+        }
+    }
 
     #[test]
     fn directories_are_made_once_and_a_wrong_mode_or_owner_is_refused() {
