@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -23,6 +23,8 @@ use support::{CREDENTIAL, Service, await_that, gatepost, is_root};
 const LONG: &str = "60s";
 /// An address for documents (RFC 5737), which no machine has.
 const NOWHERE: &str = "192.0.2.77:2525";
+/// Where the header of a database of SQLite has the number of its form.
+const USER_VERSION: u64 = 60;
 
 #[test]
 fn what_the_next_start_would_refuse_ends_nothing() {
@@ -74,6 +76,18 @@ fn what_the_next_start_would_refuse_ends_nothing() {
         doctor(if mode & 0o040 != 0 && path.is_file() { path.parent().unwrap() } else { &path });
         fs::set_permissions(&path, before).unwrap();
     }
+    let database = state.join("db/vault.db");
+    let version = |number: &[u8; 4]| {
+        let file = fs::OpenOptions::new().read(true).write(true).open(&database).unwrap();
+        let mut before = [0; 4];
+        file.read_exact_at(&mut before, USER_VERSION).unwrap();
+        file.write_all_at(number, USER_VERSION).unwrap();
+        before
+    };
+    let before = version(&u32::MAX.to_be_bytes());
+    refused("was written by a newer Gatepost");
+    doctor(&database);
+    version(&before);
     // Too open, and no reason not to start.
     let audit = state.join("audit/audit.db");
     fs::set_permissions(&audit, fs::Permissions::from_mode(0o646)).unwrap();

@@ -1,10 +1,11 @@
 //! The vault's directories, before there is a vault: made by the parent, and refused when they are not what they must be.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::Path;
 
+use super::store::open::{self, HEADER};
 use crate::sandbox::Identity;
 
 /// Mail and hashes: nobody but the vault.
@@ -76,7 +77,24 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
             }
         }
     }
+    faults.extend(newer(&state_directory.join("db").join("vault.db")));
     Ok(faults)
+}
+
+/// That a newer program has written the database. What stands in the log beside it isn't read: who opens it copies that back at once.
+fn newer(path: &Path) -> Option<Fault> {
+    let mut header = [0; HEADER];
+    // A pipe would be waited for.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let text = match file.and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) => open::newer(&header)?,
+        // None yet, or its owner and mode are told already. One that is cut off is the vault's to judge, with its log.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => return None,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
+        Err(error) => format!("can't be read: {error}"),
+    };
+    Some(Fault { text: format!("{}: {text}", path.display()), stops: true })
 }
 
 /// Whether the vault opens a file of that name in `db/` or `audit/`, or SQLite does beside one of those.
@@ -166,7 +184,8 @@ mod tests {
         };
         let us = nix::unistd::geteuid().as_raw();
         let faults = || look(home.path(), (us, None), None).unwrap();
-        let copies = ["db/vault.db.bak", "db/vault.db-wal.old", "db/zz.db", "db/vault.dbx", "audit/x.db", "audit/audit.db~"];
+        let copies =
+            ["db/vault.db.bak", "db/vault.db-wal.old", "db/zz.db", "db/vault.dbx", "audit/x.db", "audit/audit.db~"];
         for copy in copies {
             // Its owner may not read it, and no vault wants to.
             put(copy, 0o200);
@@ -176,12 +195,38 @@ mod tests {
             assert!(matches!(found.as_slice(), [fault] if !fault.stops && fault.text.contains(copy)), "{found:?}");
             fs::remove_file(home.path().join(copy)).unwrap();
         }
-        for opened in ["db/vault.db", "db/vault.db-wal", "db/personal-2026-11.db", "audit/audit.db", "audit/audit-2026-10.db-journal"] {
+        for opened in [
+            "db/vault.db",
+            "db/vault.db-wal",
+            "db/personal-2026-11.db",
+            "audit/audit.db",
+            "audit/audit-2026-10.db-journal",
+        ] {
             put(opened, 0o200);
             let found = faults();
             assert!(matches!(found.as_slice(), [fault] if fault.stops && fault.text.contains(opened)), "{found:?}");
             fs::remove_file(home.path().join(opened)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_program_is_told_before_it_is_opened() {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path(), None, None).unwrap();
+        let path = home.path().join("db/vault.db");
+        drop(open::Database::open(home.path()).unwrap());
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let us = nix::unistd::geteuid().as_raw();
+        let faults = || look(home.path(), (us, None), None).unwrap();
+        assert_eq!(faults(), []);
+        let mut octets = fs::read(&path).unwrap();
+        octets[60..64].copy_from_slice(&u32::MAX.to_be_bytes());
+        fs::write(&path, &octets).unwrap();
+        let told = faults().pop().unwrap();
+        assert!(told.stops && told.text.contains("was written by a newer Gatepost"), "{}", told.text);
+        assert_eq!(told.text, open::Database::open(home.path()).unwrap_err(), "a start says the same");
+        fs::write(&path, &octets[..50]).unwrap();
+        assert_eq!(faults(), []);
     }
 
     #[test]
