@@ -88,6 +88,9 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     refused("was written by a newer Gatepost");
     doctor(&database);
     version(&before);
+    if is_root() {
+        closed_to_the_service(&service, &refused);
+    }
     // Too open, and no reason not to start.
     let audit = state.join("audit/audit.db");
     fs::set_permissions(&audit, fs::Permissions::from_mode(0o646)).unwrap();
@@ -115,6 +118,52 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     fs::write(&config, &sound).unwrap();
     assert!(service.is_running());
     service.stop();
+}
+
+/// What root may open that calls a command, and the parent of root's service no more once it is confined.
+fn closed_to_the_service(service: &Service, refused: &dyn Fn(&str)) {
+    /// Nobody's here.
+    const OTHER: u32 = 61_999;
+    let told = |path: &Path| {
+        let name = path.display().to_string();
+        refused(&name);
+        let text = said(&service.command(&["doctor", "--offline", "--fallback-ids"]));
+        let is_told = |line: &str| line.starts_with("fail") && line.contains("configuration.files") && line.contains(&name);
+        assert!(text.lines().any(is_told), "{text}");
+    };
+    let tls = service.folder.path().join("tls");
+    fs::create_dir(&tls).unwrap();
+    let (config, state) = (service.config(), service.folder.path().join("state"));
+    let sound = fs::read_to_string(&config).unwrap();
+    for name in ["certificate.pem", "key.pem"] {
+        fs::copy(service.folder.path().join(name), tls.join(name)).unwrap();
+    }
+    let password = service.folder.path().join("password");
+    fs::write(&password, "kV7xpQ2mZx9Lr4Tn8Wb3Yc6H\n").unwrap();
+    let moved = sound.replace("/certificate.pem", "/tls/certificate.pem").replace("/key.pem", "/tls/key.pem");
+    let login = format!("kind = \"smtp\"\nusername = \"gate\"\npassword_file = \"{}\"", password.display());
+    fs::write(&config, moved.replacen("kind = \"smtp\"", &login, 1).replace("tls = \"none\"", "tls = \"starttls\"")).unwrap();
+    let files = [
+        tls.join("key.pem"),
+        tls.join("certificate.pem"),
+        password,
+        state.join("seal/log.key"),
+        state.join("master/master.key"),
+    ];
+    for path in &files {
+        let before = fs::metadata(path).unwrap();
+        for (owner, mode) in [(OTHER, 0o600), (0, 0o000)] {
+            chown(path, Some(owner), None).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            told(path);
+        }
+        chown(path, Some(0), None).unwrap();
+        fs::set_permissions(path, before.permissions()).unwrap();
+    }
+    chown(&tls, Some(OTHER), None).unwrap();
+    fs::set_permissions(&tls, fs::Permissions::from_mode(0o700)).unwrap();
+    told(&tls.join("key.pem"));
+    fs::write(&config, &sound).unwrap();
 }
 
 /// Starts it in a process group of its own, as a shell does.

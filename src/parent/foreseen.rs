@@ -1,6 +1,8 @@
 //! What a start would refuse of the state that is there, for who is about to restart the service, or looks at it. The rules are those of
 //! a start; nothing is made and nothing changed.
 
+mod files;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -14,6 +16,8 @@ use crate::config::plan::Plan;
 use crate::role::Role;
 use crate::vault::prepare::Fault;
 use crate::{sealer, vault};
+
+pub use files::look as files;
 
 /// All in lines.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -28,6 +28,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::rights::Rights;
+use crate::sys::running::Process;
+
 #[cfg(target_os = "linux")]
 use linux as enforcer;
 #[cfg(target_os = "openbsd")]
@@ -136,6 +139,12 @@ impl Confined {
 /// new processes, its own program, users, sockets, its configuration. Gives what this kernel lacks.
 pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
     enforcer::confine_parent(grounds)
+}
+
+/// What a parent of this user may do once it is confined, as one that runs shows it (`like`).
+pub fn parents_rights(user: u32, like: Option<&Process>) -> Rights {
+    let like = like.filter(|process| process.user == user);
+    Rights::of(user, enforcer::parents_capabilities(user, like), like)
 }
 
 /// Confines the process that starts mailers, which the parent's rules would hold as well if it were started behind them: it keeps
