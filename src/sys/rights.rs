@@ -9,7 +9,7 @@ use nix::unistd::{Uid, User, geteuid, getgrouplist};
 use super::running::Process;
 
 /// CAP_NET_BIND_SERVICE, of Linux.
-const NET_BIND_SERVICE: u32 = 10;
+pub const NET_BIND_SERVICE: u32 = 10;
 
 /// A user, groups and capabilities.
 #[derive(Clone, Debug)]

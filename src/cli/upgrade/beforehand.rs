@@ -23,7 +23,7 @@ pub fn demand(plan: &Plan, before: &Before) -> Result<(), String> {
     faults.extend(foreseen::files(plan, &rights));
     if before.lender.is_some() {
         let held: Vec<SocketAddr> = before.sockets.iter().map(|(at, _)| *at).collect();
-        faults.extend(parent::foresee_addresses(plan, &held, &before.others));
+        faults.extend(parent::foresee_addresses(plan, &held, &before.others, &rights));
     }
     match faults.is_empty() {
         true => Ok(()),
