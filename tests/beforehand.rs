@@ -111,6 +111,14 @@ fn what_the_next_start_would_refuse_ends_nothing() {
         chown(state.join("audit"), None, Some(group)).unwrap();
     }
 
+    if is_root() {
+        // Whom nothing stands in for, also where made-up users do for others.
+        let program = fs::canonicalize("/bin/cat").unwrap();
+        let upstream = format!("[[upstream]]\nname = \"local\"\nkind = \"sendmail\"\ncommand = {program:?}\nuser = \"_gatepost-nosuch\"\n");
+        fs::write(&config, format!("{sound}\n{upstream}").replacen("via = [\"sink\"]", "via = [\"sink\", \"local\"]", 1)).unwrap();
+        refused("the user _gatepost-nosuch, which an upstream names, does not exist");
+        fs::write(&config, &sound).unwrap();
+    }
     // Where it listens now and will not any more is in nobody's way.
     with(&at, &at.replace("127.0.0.1", "0.0.0.0"));
     let text = failed(&upgrade(&config, &[], &line).output().unwrap());

@@ -168,6 +168,11 @@ pub fn abort_on_panic() {
     }));
 }
 
+/// Whether it is a number of those.
+pub fn is_made_up(user: u32) -> bool {
+    user.checked_sub(FALLBACK_ID_BASE).is_some_and(|place| role::TABLE.get(place as usize).is_some())
+}
+
 /// The user and group of a role where the real ones don't exist.
 pub fn fallback_identity(role: Role) -> Identity {
     let place = role::TABLE.iter().position(|row| row.role == role).unwrap_or_default();
