@@ -57,6 +57,20 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     assert!(!service.folder.path().join("empty").exists());
     fs::write(&config, &sound).unwrap();
 
+    let heads = service.folder.path().join("heads");
+    let anchor = |path: &Path| {
+        let path = path.display();
+        fs::write(&config, format!("{sound}\n[[anchor]]\nname = \"file\"\nkind = \"file\"\npath = \"{path}\"\n")).unwrap();
+    };
+    anchor(&heads.join("none"));
+    refused("the file of an anchor");
+    fs::write(&heads, "").unwrap();
+    fs::set_permissions(&heads, fs::Permissions::from_mode(0o666)).unwrap();
+    anchor(&heads);
+    refused("lets others write: chmod go-w");
+    assert!(said(&service.command(&["doctor", "--offline", "--fallback-ids"])).contains("lets others write: chmod go-w"));
+    fs::write(&config, &sound).unwrap();
+
     let state = service.folder.path().join("state");
     let doctor = |path: &Path| {
         let mut command = gatepost();

@@ -20,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{AccessFlags, eaccess, geteuid};
 
 use super::beginning;
 use super::people::People;
@@ -148,37 +148,56 @@ pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
 ///
 /// Errors: it is not ours alone to write, or no file.
 pub fn anchor(path: &Path, auditors: Option<u32>) -> Result<OwnedFd, String> {
-    let failed = |error: io::Error| format!("the file of an anchor, {}: {error}", path.display());
-    let open = |new: bool| {
-        let mut options = OpenOptions::new();
-        // Read as well: whether it ends with a whole line. Without waiting, should it be a pipe.
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-        options.read(true).append(true).create_new(new).mode(0o640).custom_flags(flags).open(path)
+    let opened = match appending(path, true) {
+        Ok(file) => fchown(&file, None, auditors).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => anchor_there(path, geteuid().as_raw()),
+        Err(error) => Err(error),
     };
-    match open(true) {
-        Ok(file) => {
-            fchown(&file, None, auditors).map_err(failed)?;
-            return Ok(file.into());
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let file = open(false).map_err(|error| match error.raw_os_error() {
+    opened.map(OwnedFd::from).map_err(|error| anchor_failed(path, &error))
+}
+
+/// Looks whether a parent that is this user could open it or make it, and does neither.
+pub fn inspect_anchor(path: &Path, us: u32) -> Result<(), String> {
+    let seen = match anchor_there(path, us) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => can_be_made(path),
+        seen => seen.map(drop),
+    };
+    seen.map_err(|error| anchor_failed(path, &error))
+}
+
+fn anchor_failed(path: &Path, error: &io::Error) -> String {
+    format!("the file of an anchor, {}: {error}", path.display())
+}
+
+fn appending(path: &Path, new: bool) -> io::Result<fs::File> {
+    // Read as well: whether it ends with a whole line. Without waiting, should it be a pipe.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    OpenOptions::new().read(true).append(true).create_new(new).mode(0o640).custom_flags(flags).open(path)
+}
+
+/// The file of an anchor that is there, of a parent that is this user.
+fn anchor_there(path: &Path, us: u32) -> io::Result<fs::File> {
+    let file = appending(path, false).map_err(|error| match error.raw_os_error() {
         // It is the number for that with O_NOFOLLOW.
-        Some(nix::libc::ELOOP) => failed(io::Error::other("it is a link: name the file itself")),
-        _ => failed(error),
+        Some(nix::libc::ELOOP) => io::Error::other("it is a link: name the file itself"),
+        _ => error,
     })?;
-    let found = file.metadata().map_err(failed)?;
-    let us = geteuid().as_raw();
+    let found = file.metadata()?;
     let wrong = match found {
-        _ if !found.is_file() => Some("it is no file".to_owned()),
-        _ if found.uid() != us => Some(format!("owned by user {}, must be {us}: chown it", found.uid())),
-        _ if found.mode() & 0o022 != 0 => {
-            Some(format!("mode {:04o} lets others write: chmod go-w", found.mode() & 0o7777))
-        }
-        _ => None,
+        _ if !found.is_file() => "it is no file".to_owned(),
+        _ if found.uid() != us => format!("owned by user {}, must be {us}: chown it", found.uid()),
+        _ if found.mode() & 0o022 != 0 => format!("mode {:04o} lets others write: chmod go-w", found.mode() & 0o7777),
+        _ => return Ok(file),
     };
-    wrong.map_or_else(|| Ok(file.into()), |wrong| Err(failed(io::Error::other(wrong))))
+    Err(io::Error::other(wrong))
+}
+
+/// Whether there is a folder for it, in which we may make files.
+fn can_be_made(path: &Path) -> io::Result<()> {
+    // From within: it must be a folder.
+    let folder = path.parent().unwrap_or(Path::new("/")).join(".");
+    let may = eaccess(&folder, AccessFlags::W_OK | AccessFlags::X_OK);
+    may.map_err(|errno| io::Error::other(format!("it can't be made: {}", io::Error::from(errno))))
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
@@ -224,12 +243,17 @@ mod tests {
     #[test]
     fn the_file_of_an_anchor_is_made_once_and_never_shared_with_others() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let (at, us) = (|name: &str| folder.path().join(name), geteuid().as_raw());
         let refused = |name: &str, why: &str| {
-            let error = anchor(&at(name), None).unwrap_err();
-            assert!(error.contains(why), "{error}");
+            // A look says the same, and makes nothing.
+            let (seen, error) = (inspect_anchor(&at(name), us).unwrap_err(), anchor(&at(name), None).unwrap_err());
+            assert!(error.contains(why) && seen.contains(why), "{error}\n{seen}");
         };
+        inspect_anchor(&at("heads"), us).unwrap();
+        assert!(!at("heads").exists());
         anchor(&at("heads"), None).unwrap();
+        inspect_anchor(&at("heads"), us).unwrap();
+        assert!(inspect_anchor(&at("heads"), us + 1).unwrap_err().contains("chown"));
         let mode = fs::metadata(at("heads")).unwrap().mode() & 0o7777;
         assert_eq!(mode & !0o640, 0, "{mode:o}");
         fs::write(at("heads"), "kept\n").unwrap();

@@ -1,5 +1,5 @@
-//! What the parent opens for its children, looked at with the rights that it has then: once it is confined, root is held to owners and
-//! modes as everybody is, and can't look past them as whoever calls a command may.
+//! What the parent opens for its children, looked at with the rights that it has then: at the beginning those of its user, and once it is
+//! confined root is held to owners and modes as everybody is, and can't look past them as whoever calls a command may.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -7,7 +7,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::plan::{Plan, Program};
+use nix::unistd::geteuid;
+
+use crate::config::plan::{Place, Plan, Program};
 use crate::parent::state;
 use crate::sys::rights::Rights;
 
@@ -34,7 +36,18 @@ pub fn look(plan: &Plan, rights: &Rights) -> Vec<String> {
         faults.extend(keys(plan).into_iter().map(|reason| format!("{reason}: {remedy}")));
         faults
     });
-    seen.unwrap_or_default()
+    let first = || at_the_beginning(plan, rights.user);
+    let begun = if rights.user == geteuid().as_raw() { Ok(first()) } else { rights.lend(first) };
+    [begun, seen].into_iter().flatten().flatten().collect()
+}
+
+/// What is opened before the parent is confined.
+fn at_the_beginning(plan: &Plan, user: u32) -> Vec<String> {
+    let anchors = plan.near_anchors().filter_map(|(_, anchor)| match &anchor.place {
+        Place::File { path } => state::inspect_anchor(path, user).err(),
+        _ => None,
+    });
+    anchors.collect()
 }
 
 /// Nothing that somebody else could keep waiting.
