@@ -47,7 +47,7 @@ fn at_the_beginning(plan: &Plan, user: u32) -> Vec<String> {
         Place::File { path } => state::inspect_anchor(path, user).err(),
         _ => None,
     });
-    anchors.collect()
+    anchors.chain(state::inspect_slots(&plan.state_directory).err()).collect()
 }
 
 /// Nothing that somebody else could keep waiting.
