@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -23,6 +23,8 @@ use support::{CREDENTIAL, Service, await_that, gatepost, is_root};
 const LONG: &str = "60s";
 /// An address for documents (RFC 5737), which no machine has.
 const NOWHERE: &str = "192.0.2.77:2525";
+/// Where the header of a database of SQLite has the number of its form.
+const USER_VERSION: u64 = 60;
 
 #[test]
 fn what_the_next_start_would_refuse_ends_nothing() {
@@ -55,6 +57,23 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     assert!(!service.folder.path().join("empty").exists());
     fs::write(&config, &sound).unwrap();
 
+    let heads = service.folder.path().join("heads");
+    let anchor = |path: &Path| {
+        let path = path.display();
+        fs::write(&config, format!("{sound}\n[[anchor]]\nname = \"file\"\nkind = \"file\"\npath = \"{path}\"\n"))
+            .unwrap();
+    };
+    anchor(&heads.join("none"));
+    refused("the file of an anchor");
+    fs::write(&heads, "").unwrap();
+    fs::set_permissions(&heads, fs::Permissions::from_mode(0o666)).unwrap();
+    anchor(&heads);
+    refused("lets others write: chmod go-w");
+    assert!(
+        said(&service.command(&["doctor", "--offline", "--fallback-ids"])).contains("lets others write: chmod go-w")
+    );
+    fs::write(&config, &sound).unwrap();
+
     let state = service.folder.path().join("state");
     let doctor = |path: &Path| {
         let mut command = gatepost();
@@ -74,6 +93,36 @@ fn what_the_next_start_would_refuse_ends_nothing() {
         doctor(if mode & 0o040 != 0 && path.is_file() { path.parent().unwrap() } else { &path });
         fs::set_permissions(&path, before).unwrap();
     }
+    let database = state.join("db/vault.db");
+    let version = |number: &[u8; 4]| {
+        let file = fs::OpenOptions::new().read(true).write(true).open(&database).unwrap();
+        let mut before = [0; 4];
+        file.read_exact_at(&mut before, USER_VERSION).unwrap();
+        file.write_all_at(number, USER_VERSION).unwrap();
+        before
+    };
+    let before = version(&u32::MAX.to_be_bytes());
+    refused("was written by a newer Gatepost");
+    doctor(&database);
+    version(&before);
+    if is_root() {
+        closed_to_the_service(&service, &refused);
+    }
+    let next = state.join("master/next.key");
+    nix::unistd::mkfifo(&next, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("it is no file");
+    fs::remove_file(&next).unwrap();
+    let (slot, aside) = (state.join("seal/head.0"), state.join("seal/aside"));
+    fs::rename(&slot, &aside).unwrap();
+    fs::create_dir(&slot).unwrap();
+    refused("head.0: Is a directory");
+    fs::remove_dir(&slot).unwrap();
+    fs::rename(&aside, &slot).unwrap();
+    let long = format!("/run/{}", "x".repeat(90));
+    with("/run\"", &format!("{long}\""));
+    let text = failed(&service.command(&["check"]));
+    assert!(text.contains("choose a shorter runtime_directory"), "{text}");
+    fs::write(&config, &sound).unwrap();
     // Too open, and no reason not to start.
     let audit = state.join("audit/audit.db");
     fs::set_permissions(&audit, fs::Permissions::from_mode(0o646)).unwrap();
@@ -94,6 +143,20 @@ fn what_the_next_start_would_refuse_ends_nothing() {
         chown(state.join("audit"), None, Some(group)).unwrap();
     }
 
+    if is_root() {
+        // Whom nothing stands in for, also where made-up users do for others.
+        let program = fs::canonicalize("/bin/cat").unwrap();
+        let upstream = format!(
+            "[[upstream]]\nname = \"local\"\nkind = \"sendmail\"\ncommand = {program:?}\nuser = \"_gatepost-nosuch\"\n"
+        );
+        fs::write(
+            &config,
+            format!("{sound}\n{upstream}").replacen("via = [\"sink\"]", "via = [\"sink\", \"local\"]", 1),
+        )
+        .unwrap();
+        refused("the user _gatepost-nosuch, which an upstream names, does not exist");
+        fs::write(&config, &sound).unwrap();
+    }
     // Where it listens now and will not any more is in nobody's way.
     with(&at, &at.replace("127.0.0.1", "0.0.0.0"));
     let text = failed(&upgrade(&config, &[], &line).output().unwrap());
@@ -101,6 +164,54 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     fs::write(&config, &sound).unwrap();
     assert!(service.is_running());
     service.stop();
+}
+
+/// What root may open that calls a command, and the parent of root's service no more once it is confined.
+fn closed_to_the_service(service: &Service, refused: &dyn Fn(&str)) {
+    /// Nobody's here.
+    const OTHER: u32 = 61_999;
+    let told = |path: &Path| {
+        let name = path.display().to_string();
+        refused(&name);
+        let text = said(&service.command(&["doctor", "--offline", "--fallback-ids"]));
+        let is_told =
+            |line: &str| line.starts_with("fail") && line.contains("configuration.files") && line.contains(&name);
+        assert!(text.lines().any(is_told), "{text}");
+    };
+    let tls = service.folder.path().join("tls");
+    fs::create_dir(&tls).unwrap();
+    let (config, state) = (service.config(), service.folder.path().join("state"));
+    let sound = fs::read_to_string(&config).unwrap();
+    for name in ["certificate.pem", "key.pem"] {
+        fs::copy(service.folder.path().join(name), tls.join(name)).unwrap();
+    }
+    let password = service.folder.path().join("password");
+    fs::write(&password, "kV7xpQ2mZx9Lr4Tn8Wb3Yc6H\n").unwrap();
+    let moved = sound.replace("/certificate.pem", "/tls/certificate.pem").replace("/key.pem", "/tls/key.pem");
+    let login = format!("kind = \"smtp\"\nusername = \"gate\"\npassword_file = \"{}\"", password.display());
+    fs::write(&config, moved.replacen("kind = \"smtp\"", &login, 1).replace("tls = \"none\"", "tls = \"starttls\""))
+        .unwrap();
+    let files = [
+        tls.join("key.pem"),
+        tls.join("certificate.pem"),
+        password,
+        state.join("seal/log.key"),
+        state.join("master/master.key"),
+    ];
+    for path in &files {
+        let before = fs::metadata(path).unwrap();
+        for (owner, mode) in [(OTHER, 0o600), (0, 0o000)] {
+            chown(path, Some(owner), None).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            told(path);
+        }
+        chown(path, Some(0), None).unwrap();
+        fs::set_permissions(path, before.permissions()).unwrap();
+    }
+    chown(&tls, Some(OTHER), None).unwrap();
+    fs::set_permissions(&tls, fs::Permissions::from_mode(0o700)).unwrap();
+    told(&tls.join("key.pem"));
+    fs::write(&config, &sound).unwrap();
 }
 
 /// Starts it in a process group of its own, as a shell does.

@@ -259,6 +259,17 @@ impl Plan {
     }
 
     /// The anchors that the sealer makes, by the numbers of their files.
+    /// Whatever is read for others than the vault: certificates, keys, secrets, authorities.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let pairs = self.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
+        let upstreams = self.upstreams.iter().flat_map(Upstream::sources);
+        let witnesses = self.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
+        let clients = self.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
+        let webhooks = self.webhooks.iter().flat_map(Webhook::sources);
+        let turnstile = self.turnstile.iter().flat_map(Turnstile::sources);
+        pairs.chain(upstreams).chain(witnesses).chain(clients).chain(webhooks).chain(turnstile)
+    }
+
     pub fn near_anchors(&self) -> impl Iterator<Item = (u16, &Anchor)> {
         (0..).zip(self.anchors.iter().filter(|anchor| anchor.is_near()))
     }

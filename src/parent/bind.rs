@@ -11,6 +11,7 @@ use nix::sys::socket::{
 
 use crate::config::plan::{Bind, Listener, Plan};
 use crate::sys::descriptor::listens_at;
+use crate::sys::rights::Rights;
 use crate::sys::service::{KEPT, Notifier};
 
 /// Connections that may wait to be accepted: what the system takes as its own default maximum (SOMAXCONN).
@@ -117,10 +118,10 @@ fn bound(address: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 /// Whether a start could bind what is configured, but for those addresses that are held for it. Each is bound and let go again, and
-/// nobody can connect meanwhile. `in_the_way`: those that whoever runs now lets go before that.
+/// nobody can connect meanwhile. `in_the_way`: those that whoever runs now lets go before that. `rights`: those of the one that starts.
 ///
 /// Errors: for each that it could not, why and what to do.
-pub fn foresee(plan: &Plan, held: &[SocketAddr], in_the_way: &[SocketAddr]) -> Vec<String> {
+pub fn foresee(plan: &Plan, held: &[SocketAddr], in_the_way: &[SocketAddr], rights: &Rights) -> Vec<String> {
     let mut faults = Vec::new();
     for listener in &plan.listeners {
         for address in &listener.addresses {
@@ -128,12 +129,13 @@ pub fn foresee(plan: &Plan, held: &[SocketAddr], in_the_way: &[SocketAddr]) -> V
             if held.contains(address) {
                 continue;
             }
-            let Err(error) = bound(*address) else { continue };
+            let try_it = || bound(*address).map(drop);
+            let Err(error) = rights.lend(try_it).unwrap_or_else(|_| try_it()) else { continue };
             let is_let_go = |at: &SocketAddr| (at.port(), at.is_ipv4()) == (address.port(), address.is_ipv4());
             let passes = match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EADDRINUSE) => in_the_way.iter().any(is_let_go),
-                // The service manager may let the service what it doesn't let us.
-                Some(Errno::EACCES | Errno::EPERM) => !nix::unistd::geteuid().is_root(),
+                // The service manager may let the service what it doesn't let us, and whoever runs now shows whether it does.
+                Some(Errno::EACCES | Errno::EPERM) => rights.user != 0 && rights.binds_low_ports().unwrap_or(true),
                 _ => false,
             };
             if !passes {
@@ -157,4 +159,32 @@ fn explain(listener: &Listener, address: SocketAddr, error: &io::Error) -> Strin
         _ => "change `address`",
     };
     format!("listener {:?}: binding {address}: {error}: {advice}", listener.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_port_of_roots_is_foreseen_for_who_the_service_is_and_not_for_who_looks() {
+        let keeps_ports = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+        let keeps_ports = keeps_ports.is_ok_and(|first| first.trim() == "1024");
+        if !nix::unistd::geteuid().is_root() || !keeps_ports || bound("127.0.0.1:9".parse().unwrap()).is_err() {
+            eprintln!("not tried: it needs root, a system that keeps ports for root, and one that is free");
+            return;
+        }
+        let text = "version = 1\nhostname = \"gate.example.net\"\n[[listener]]\nname = \"low\"\naddress = [\"127.0.0.1:9\"]\n\
+                    protocol = \"smtp\"\ntls = \"none\"\n";
+        let plan = Config::foresee(Path::new("gatepost.toml"), text).unwrap();
+        let low = 1 << crate::sys::rights::NET_BIND_SERVICE;
+        let faults = |user, capabilities| foresee(&plan, &[], &[], &Rights::of(user, capabilities, None));
+        assert!(matches!(faults(47_110, Some(0)).as_slice(), [one] if one.contains("ports below 1024 need root")));
+        // Its service manager lets it, as that of a service that runs does; or nobody knows.
+        for (user, capabilities) in [(47_110, Some(low)), (47_110, None), (0, Some(low))] {
+            assert_eq!(faults(user, capabilities), [""; 0], "{user} {capabilities:?}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What a start would refuse of the state that is there, for who is about to restart the service, or looks at it. The rules are those of
 //! a start; nothing is made and nothing changed.
 
+mod files;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -14,6 +16,8 @@ use crate::config::plan::Plan;
 use crate::role::Role;
 use crate::vault::prepare::Fault;
 use crate::{sealer, vault};
+
+pub use files::look as files;
 
 /// All in lines.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,7 +50,7 @@ pub fn look(plan: &Plan, user: u32, fallback: bool) -> Foreseen {
     }
     match People::of(user, plan, fallback) {
         Ok(people) => seen.vaults(plan, user, &people),
-        Err(why) => seen.unseen.push(why),
+        Err(why) => seen.refused.push(why),
     }
     seen
 }
@@ -78,5 +82,47 @@ impl Foreseen {
             (io::ErrorKind::PermissionDenied, Some(_)) => self.unseen.push(line),
             _ => self.refused.push(line),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::User;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::role::TABLE;
+
+    fn plan(home: &Path, more: &str) -> Plan {
+        let text = format!(
+            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {home:?}\n[[listener]]\nname = \"local\"\n\
+             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n{more}"
+        );
+        Config::foresee(Path::new("gatepost.toml"), &text).unwrap()
+    }
+
+    #[test]
+    fn users_that_a_start_wants_and_nobody_made_are_refused_unless_made_up_ones_stand_in() {
+        let home = tempfile::tempdir().unwrap();
+        let is_user = |line: &String| line.contains("the user");
+        let refused =
+            |plan: &Plan, user, fallback| look(plan, user, fallback).refused.into_iter().any(|line| is_user(&line));
+        let program = |user: &str| {
+            let user = if user.is_empty() { String::new() } else { format!("user = \"{user}\"\n") };
+            plan(
+                home.path(),
+                &format!(
+                    "[[upstream]]\nname = \"local\"\nkind = \"sendmail\"\ncommand = \"/usr/sbin/sendmail\"\n{user}[[route]]\nto = \"*\"\nvia = [\"local\"]\n"
+                ),
+            )
+        };
+        let nobodys = program("_gatepost-nosuch");
+        assert!(refused(&nobodys, 0, true) && refused(&nobodys, 0, false), "nothing stands in for one that is named");
+        assert!(!refused(&nobodys, 1, false), "without root nobody changes");
+        let is_there = |name: &&str| User::from_name(name).unwrap().is_some();
+        let mut all = TABLE.iter().filter_map(|row| row.user);
+        let own = program("");
+        assert!(!refused(&own, 0, true));
+        assert_eq!(refused(&own, 0, false), !all.all(|name| is_there(&name)));
     }
 }

@@ -70,7 +70,7 @@ pub use outfit::{folders, posts};
 pub use people::needed;
 pub use post::{TITLE, family};
 pub use restore::{Owners, owners};
-pub use state::{CONTROL_SOCKET, SEAL};
+pub use state::{CONTROL_SOCKET, SEAL, has_room};
 
 /// How far the service as a whole has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

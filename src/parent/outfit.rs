@@ -21,7 +21,7 @@ use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
 use crate::config::hooks;
-use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection, Turnstile, Upstream, Webhook};
+use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection};
 use crate::config::slice::{CourierSlice, Hook, Protocol, TlsMode, VaultSlice};
 use crate::config::source::Source;
 use crate::ipc::capsule;
@@ -379,13 +379,7 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     };
     folders(config);
     folders(&plan.master_directory.join(vault::master::CURRENT));
-    let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
-    let others = plan.upstreams.iter().flat_map(Upstream::sources);
-    let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
-    let clients = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
-    let webhooks = plan.webhooks.iter().flat_map(Webhook::sources);
-    let turnstile = plan.turnstile.iter().flat_map(Turnstile::sources);
-    for source in pairs.chain(others).chain(witnesses).chain(clients).chain(webhooks).chain(turnstile) {
+    for source in plan.sources() {
         source.path()?.iter().for_each(|path| folders(path));
     }
     let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);

@@ -20,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{AccessFlags, eaccess, geteuid};
 
 use super::beginning;
 use super::people::People;
@@ -133,7 +133,7 @@ pub fn next_master_key(directory: &Path) -> Result<Option<OwnedFd>, String> {
 
 /// The sealer's two state slots, made empty at the first start.
 pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
-    let slot = |name| open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(true));
+    let slot = |name| slot(state, name, true);
     let [first, second] = sealer::state::SLOTS;
     let slots = [slot(first)?, slot(second)?];
     // A slot whose name is lost with the power would be a sealer that has forgotten what it signed.
@@ -143,42 +143,71 @@ pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
     Ok(slots)
 }
 
+/// Looks whether those that are there could be opened.
+pub fn inspect_slots(state: &Path) -> Result<(), String> {
+    let there = |name: &&str| state.join(SEAL).join(name).symlink_metadata().is_ok();
+    sealer::state::SLOTS.into_iter().filter(there).try_for_each(|name| slot(state, name, false).map(drop))
+}
+
+fn slot(state: &Path, name: &str, make: bool) -> Result<OwnedFd, String> {
+    open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(make))
+}
+
 /// A file that heads of the log are appended to, made when it is missing. It is opened once, at the start: whoever puts it
 /// away empties it (`copytruncate`), or restarts the service.
 ///
 /// Errors: it is not ours alone to write, or no file.
 pub fn anchor(path: &Path, auditors: Option<u32>) -> Result<OwnedFd, String> {
-    let failed = |error: io::Error| format!("the file of an anchor, {}: {error}", path.display());
-    let open = |new: bool| {
-        let mut options = OpenOptions::new();
-        // Read as well: whether it ends with a whole line. Without waiting, should it be a pipe.
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-        options.read(true).append(true).create_new(new).mode(0o640).custom_flags(flags).open(path)
+    let opened = match appending(path, true) {
+        Ok(file) => fchown(&file, None, auditors).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => anchor_there(path, geteuid().as_raw()),
+        Err(error) => Err(error),
     };
-    match open(true) {
-        Ok(file) => {
-            fchown(&file, None, auditors).map_err(failed)?;
-            return Ok(file.into());
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let file = open(false).map_err(|error| match error.raw_os_error() {
+    opened.map(OwnedFd::from).map_err(|error| anchor_failed(path, &error))
+}
+
+/// Looks whether a parent that is this user could open it or make it, and does neither.
+pub fn inspect_anchor(path: &Path, us: u32) -> Result<(), String> {
+    let seen = match anchor_there(path, us) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => can_be_made(path),
+        seen => seen.map(drop),
+    };
+    seen.map_err(|error| anchor_failed(path, &error))
+}
+
+fn anchor_failed(path: &Path, error: &io::Error) -> String {
+    format!("the file of an anchor, {}: {error}", path.display())
+}
+
+fn appending(path: &Path, new: bool) -> io::Result<fs::File> {
+    // Read as well: whether it ends with a whole line. Without waiting, should it be a pipe.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    OpenOptions::new().read(true).append(true).create_new(new).mode(0o640).custom_flags(flags).open(path)
+}
+
+/// The file of an anchor that is there, of a parent that is this user.
+fn anchor_there(path: &Path, us: u32) -> io::Result<fs::File> {
+    let file = appending(path, false).map_err(|error| match error.raw_os_error() {
         // It is the number for that with O_NOFOLLOW.
-        Some(nix::libc::ELOOP) => failed(io::Error::other("it is a link: name the file itself")),
-        _ => failed(error),
+        Some(nix::libc::ELOOP) => io::Error::other("it is a link: name the file itself"),
+        _ => error,
     })?;
-    let found = file.metadata().map_err(failed)?;
-    let us = geteuid().as_raw();
+    let found = file.metadata()?;
     let wrong = match found {
-        _ if !found.is_file() => Some("it is no file".to_owned()),
-        _ if found.uid() != us => Some(format!("owned by user {}, must be {us}: chown it", found.uid())),
-        _ if found.mode() & 0o022 != 0 => {
-            Some(format!("mode {:04o} lets others write: chmod go-w", found.mode() & 0o7777))
-        }
-        _ => None,
+        _ if !found.is_file() => "it is no file".to_owned(),
+        _ if found.uid() != us => format!("owned by user {}, must be {us}: chown it", found.uid()),
+        _ if found.mode() & 0o022 != 0 => format!("mode {:04o} lets others write: chmod go-w", found.mode() & 0o7777),
+        _ => return Ok(file),
     };
-    wrong.map_or_else(|| Ok(file.into()), |wrong| Err(failed(io::Error::other(wrong))))
+    Err(io::Error::other(wrong))
+}
+
+/// Whether there is a folder for it, in which we may make files.
+fn can_be_made(path: &Path) -> io::Result<()> {
+    // From within: it must be a folder.
+    let folder = path.parent().unwrap_or(Path::new("/")).join(".");
+    let may = eaccess(&folder, AccessFlags::W_OK | AccessFlags::X_OK);
+    may.map_err(|errno| io::Error::other(format!("it can't be made: {}", io::Error::from(errno))))
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
@@ -190,17 +219,23 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
     if is_file { Ok(file.into()) } else { Err(failed(io::Error::other("it is no file"))) }
 }
 
+/// Whether a socket's path has room for this directory.
+pub fn has_room(runtime: &Path) -> Result<(), String> {
+    let path = runtime.join(CONTROL_SOCKET);
+    if path.as_os_str().len() <= LONGEST_SOCKET {
+        return Ok(());
+    }
+    Err(format!(
+        "the control socket {} has a longer path than a socket may have ({LONGEST_SOCKET} octets): choose a shorter runtime_directory",
+        path.display()
+    ))
+}
+
 /// Listens for commands. A socket that nobody answers on is left over from an unclean stop and is replaced.
 pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
     let path = runtime.join(CONTROL_SOCKET);
     let fail = |error: io::Error| format!("the control socket {}: {error}", path.display());
-    if path.as_os_str().len() > LONGEST_SOCKET {
-        return Err(format!(
-            "the control socket {} has a longer path than a socket may have ({LONGEST_SOCKET} octets): \
-             choose a shorter runtime_directory",
-            path.display()
-        ));
-    }
+    has_room(runtime)?;
     if UnixStream::connect(&path).is_ok() {
         return Err(format!(
             "the control socket {} is answered: another gatepost uses this runtime_directory",
@@ -222,14 +257,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn slots_are_looked_at_as_they_are_opened_and_none_is_made() {
+        let state = tempfile::tempdir().unwrap();
+        let seal = state.path().join(SEAL);
+        fs::create_dir(&seal).unwrap();
+        inspect_slots(state.path()).unwrap();
+        assert_eq!(fs::read_dir(&seal).unwrap().count(), 0);
+        slots(state.path()).unwrap();
+        inspect_slots(state.path()).unwrap();
+        for name in sealer::state::SLOTS {
+            fs::remove_file(seal.join(name)).unwrap();
+            fs::create_dir(seal.join(name)).unwrap();
+            let (seen, refused) = (inspect_slots(state.path()).unwrap_err(), slots(state.path()).unwrap_err());
+            assert!(seen == refused && seen.contains(name), "{seen}\n{refused}");
+            fs::remove_dir(seal.join(name)).unwrap();
+            slots(state.path()).unwrap();
+        }
+    }
+
+    #[test]
     fn the_file_of_an_anchor_is_made_once_and_never_shared_with_others() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let (at, us) = (|name: &str| folder.path().join(name), geteuid().as_raw());
         let refused = |name: &str, why: &str| {
-            let error = anchor(&at(name), None).unwrap_err();
-            assert!(error.contains(why), "{error}");
+            // A look says the same, and makes nothing.
+            let (seen, error) = (inspect_anchor(&at(name), us).unwrap_err(), anchor(&at(name), None).unwrap_err());
+            assert!(error.contains(why) && seen.contains(why), "{error}\n{seen}");
         };
+        inspect_anchor(&at("heads"), us).unwrap();
+        assert!(!at("heads").exists());
         anchor(&at("heads"), None).unwrap();
+        inspect_anchor(&at("heads"), us).unwrap();
+        assert!(inspect_anchor(&at("heads"), us + 1).unwrap_err().contains("chown"));
         let mode = fs::metadata(at("heads")).unwrap().mode() & 0o7777;
         assert_eq!(mode & !0o640, 0, "{mode:o}");
         fs::write(at("heads"), "kept\n").unwrap();

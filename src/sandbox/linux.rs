@@ -14,6 +14,7 @@ use nix::sys::prctl;
 use super::policy::{self, Calls, Files, LAUNCHER_KEEPS, Row};
 use super::{Grounds, ParentGrounds, identity};
 use crate::sys::capability::{self, Sets};
+use crate::sys::running::Process;
 
 /// What a root parent keeps: low ports, and making, locking in and ending children. SETPCAP so that they can give up the rest.
 const PARENT_KEEPS: u64 = 1 << capability::NET_BIND_SERVICE
@@ -102,6 +103,12 @@ pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
     let given = rules.enforce()?;
     seccomp::close_parent()?;
     Ok(given.missing_in_parent())
+}
+
+/// None where nobody knows: a service manager may let the service of an ordinary user what it lets nobody else.
+pub fn parents_capabilities(user: u32, like: Option<&Process>) -> Option<u64> {
+    let of_root = (user == 0).then_some(PARENT_KEEPS);
+    like.map(|process| process.capabilities & PARENT_KEEPS).or(of_root)
 }
 
 /// Landlock and capabilities would leave other threads free.

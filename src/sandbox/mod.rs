@@ -28,6 +28,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::rights::Rights;
+use crate::sys::running::Process;
+
 #[cfg(target_os = "linux")]
 use linux as enforcer;
 #[cfg(target_os = "openbsd")]
@@ -138,6 +141,12 @@ pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
     enforcer::confine_parent(grounds)
 }
 
+/// What a parent of this user may do once it is confined, as one that runs shows it (`like`).
+pub fn parents_rights(user: u32, like: Option<&Process>) -> Rights {
+    let like = like.filter(|process| process.user == user);
+    Rights::of(user, enforcer::parents_capabilities(user, like), like)
+}
+
 /// Confines the process that starts mailers, which the parent's rules would hold as well if it were started behind them: it keeps
 /// what making a mailer of another user needs, and can gain no more. It reads the parent's words alone.
 pub fn confine_launcher() -> Result<(), String> {
@@ -157,6 +166,11 @@ pub fn abort_on_panic() {
         print(panic);
         std::process::abort();
     }));
+}
+
+/// Whether it is a number of those.
+pub fn is_made_up(user: u32) -> bool {
+    user.checked_sub(FALLBACK_ID_BASE).is_some_and(|place| role::TABLE.get(place as usize).is_some())
 }
 
 /// The user and group of a role where the real ones don't exist.

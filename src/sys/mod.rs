@@ -18,6 +18,7 @@ pub mod priority;
 #[cfg(target_os = "linux")]
 pub mod probe;
 pub mod program;
+pub mod rights;
 pub mod room;
 pub mod running;
 #[cfg(target_os = "linux")]

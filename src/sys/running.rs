@@ -8,6 +8,8 @@ pub struct Process {
     pub title: String,
     /// Its effective user.
     pub user: u32,
+    /// Its groups, the effective one first.
+    pub groups: Vec<u32>,
     /// It can gain no privileges by running a program.
     pub no_new_privileges: bool,
     /// A filter of system calls is on every thread of it.
@@ -60,6 +62,8 @@ mod linux {
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let title = String::from_utf8_lossy(line.split(|octet| *octet == 0).next()?).into_owned();
         let user = field(&status, "Uid")?.split_whitespace().nth(1)?.parse().ok()?;
+        let effective = field(&status, "Gid")?.split_whitespace().nth(1);
+        let groups = effective.into_iter().chain(field(&status, "Groups")?.split_whitespace());
         let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
         // A thread that ended meanwhile has none to be looked at.
         let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
@@ -68,6 +72,7 @@ mod linux {
             pid,
             title,
             user,
+            groups: groups.filter_map(|group| group.parse().ok()).collect(),
             no_new_privileges: field(&status, "NoNewPrivs") == Some("1"),
             filtered,
             capabilities: u64::from_str_radix(field(&status, "CapEff")?, 16).ok()?,

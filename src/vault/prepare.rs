@@ -1,10 +1,11 @@
 //! The vault's directories, before there is a vault: made by the parent, and refused when they are not what they must be.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::Path;
 
+use super::store::open::{self, HEADER};
 use crate::sandbox::Identity;
 
 /// Mail and hashes: nobody but the vault.
@@ -60,9 +61,15 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().contains(".db") {
+            let file_name = entry.file_name();
+            let file_name = file_name.to_string_lossy();
+            if file_name.contains(".db") {
                 match entry.metadata() {
-                    Ok(found) => faults.extend(file(&entry.path(), &found, of_files, user)),
+                    // A copy that somebody put beside them is in no start's way.
+                    Ok(found) => {
+                        let owner = is_opened(name, &file_name).then_some(user);
+                        faults.extend(file(&entry.path(), &found, of_files, owner));
+                    }
                     // A journal comes and goes.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
@@ -70,18 +77,43 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
             }
         }
     }
+    faults.extend(newer(&state_directory.join("db").join("vault.db")));
     Ok(faults)
 }
 
-fn file(path: &Path, found: &fs::Metadata, mode: u32, owner: u32) -> Option<Fault> {
+/// That a newer program has written the database. What stands in the log beside it isn't read: who opens it copies that back at once.
+fn newer(path: &Path) -> Option<Fault> {
+    let mut header = [0; HEADER];
+    // A pipe would be waited for.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let text = match file.and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) => open::newer(&header)?,
+        // None yet, or its owner and mode are told already. One that is cut off is the vault's to judge, with its log.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => return None,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
+        Err(error) => format!("can't be read: {error}"),
+    };
+    Some(Fault { text: format!("{}: {text}", path.display()), stops: true })
+}
+
+/// Whether the vault opens a file of that name in `db/` or `audit/`, or SQLite does beside one of those.
+fn is_opened(directory: &str, name: &str) -> bool {
+    let beside = ["-wal", "-journal", "-shm"].iter().find_map(|end| name.strip_suffix(end));
+    let Some(stem) = beside.unwrap_or(name).strip_suffix(".db") else { return false };
+    if directory == "db" { stem == "vault" || stem.starts_with("personal-") } else { stem.starts_with("audit") }
+}
+
+/// `owner`: who must be able to open it, if anybody must.
+fn file(path: &Path, found: &fs::Metadata, mode: u32, owner: Option<u32>) -> Option<Fault> {
     let (name, uid, excess) = (path.display(), found.uid(), found.mode() & 0o777 & !mode);
-    if uid != owner {
+    if let Some(owner) = owner.filter(|owner| uid != *owner) {
         let text =
             format!("{name}: belongs to user {uid}, and the vault is user {owner}: chown it to that once you know why");
         return Some(Fault { text, stops: true });
     }
     let own = found.mode() & 0o600;
-    if own != 0o600 {
+    if owner.is_some() && own != 0o600 {
         let text = format!("{name}: mode {:o} keeps its owner out: chmod it to {mode:o}", found.mode() & 0o7777);
         return Some(Fault { text, stops: true });
     }
@@ -140,6 +172,62 @@ fn inspect(path: &Path, found: &fs::Metadata, mode: u32, owner: Option<u32>, gro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_beside_the_databases_stops_nothing_and_is_told_when_it_is_open() {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path(), None, None).unwrap();
+        let put = |name: &str, mode| {
+            let path = home.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        };
+        let us = nix::unistd::geteuid().as_raw();
+        let faults = || look(home.path(), (us, None), None).unwrap();
+        let copies =
+            ["db/vault.db.bak", "db/vault.db-wal.old", "db/zz.db", "db/vault.dbx", "audit/x.db", "audit/audit.db~"];
+        for copy in copies {
+            // Its owner may not read it, and no vault wants to.
+            put(copy, 0o200);
+            assert_eq!(faults(), [], "{copy}");
+            put(copy, 0o604);
+            let found = faults();
+            assert!(matches!(found.as_slice(), [fault] if !fault.stops && fault.text.contains(copy)), "{found:?}");
+            fs::remove_file(home.path().join(copy)).unwrap();
+        }
+        for opened in [
+            "db/vault.db",
+            "db/vault.db-wal",
+            "db/personal-2026-11.db",
+            "audit/audit.db",
+            "audit/audit-2026-10.db-journal",
+        ] {
+            put(opened, 0o200);
+            let found = faults();
+            assert!(matches!(found.as_slice(), [fault] if fault.stops && fault.text.contains(opened)), "{found:?}");
+            fs::remove_file(home.path().join(opened)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_program_is_told_before_it_is_opened() {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path(), None, None).unwrap();
+        let path = home.path().join("db/vault.db");
+        drop(open::Database::open(home.path()).unwrap());
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let us = nix::unistd::geteuid().as_raw();
+        let faults = || look(home.path(), (us, None), None).unwrap();
+        assert_eq!(faults(), []);
+        let mut octets = fs::read(&path).unwrap();
+        octets[60..64].copy_from_slice(&u32::MAX.to_be_bytes());
+        fs::write(&path, &octets).unwrap();
+        let told = faults().pop().unwrap();
+        assert!(told.stops && told.text.contains("was written by a newer Gatepost"), "{}", told.text);
+        assert_eq!(told.text, open::Database::open(home.path()).unwrap_err(), "a start says the same");
+        fs::write(&path, &octets[..50]).unwrap();
+        assert_eq!(faults(), []);
+    }
 
     #[test]
     fn directories_are_made_once_and_a_wrong_mode_or_owner_is_refused() {

@@ -7,10 +7,13 @@ use std::path::Path;
 
 use super::Look;
 use super::finding::Sheet;
+use super::permissions::user;
 use super::service::Service;
 use crate::cli::check;
 use crate::config::Errors;
 use crate::config::plan::{NO_ANCHOR, NO_CREDENTIAL};
+use crate::parent::foreseen;
+use crate::sandbox;
 
 /// It isn't one: nothing else can be looked at.
 pub fn refused(path: &Path, mistakes: &Errors, sheet: &mut Sheet) {
@@ -40,7 +43,11 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
         sheet.skip("configuration.files", "the files that it names", why.clone());
     }
     let is_ours = !matches!(look.service, Service::Closed(_));
-    for error in errors.into_iter().filter(|_| is_ours) {
+    let closed = user(look).map(|user| {
+        let rights = sandbox::parents_rights(user, look.service.family().map(|(parent, _)| parent));
+        foreseen::files(plan, &rights)
+    });
+    for error in errors.into_iter().filter(|_| is_ours).chain(closed.unwrap_or_default()) {
         sheet.fail(
             "configuration.files",
             error,

@@ -101,7 +101,7 @@ fn inspect(path: &Path) -> Result<u64, String> {
     if length == 0 {
         return Ok(0);
     }
-    let mut header = [0u8; 100];
+    let mut header = [0u8; HEADER];
     let read = OpenOptions::new().read(true).write(true).open(path).and_then(|mut file| file.read_exact(&mut header));
     read.map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -121,13 +121,7 @@ fn inspect(path: &Path) -> Result<u64, String> {
     if !header.starts_with(b"SQLite format 3\0") {
         return Err(format!("is not a database, or its header is damaged: {KEEP}, and restore a backup"));
     }
-    let field = |at: usize| {
-        header
-            .get(at..at + 4)
-            .and_then(|octets| octets.try_into().ok())
-            .map_or(0, |octets| i64::from(u32::from_be_bytes(octets)))
-    };
-    let (application, version) = (field(68), field(60));
+    let (application, version) = numbers(&header);
     // No owner: its creation was interrupted before there was a table, or what came then stands in the log.
     if application == 0 && version == 0 && (length <= 4096 || has_log) {
         return Ok(length);
@@ -135,13 +129,32 @@ fn inspect(path: &Path) -> Result<u64, String> {
     if application != APPLICATION {
         return Err("is another program's database: move it away".into());
     }
-    if usize::try_from(version).unwrap_or(usize::MAX) > VERSION {
-        return Err(format!(
+    newer(&header).map_or(Ok(length), Err)
+}
+
+/// Octets of a header.
+pub const HEADER: usize = 100;
+
+/// Why this program can't open a database with that header: a newer one has written it, and its tables are others. None when it is
+/// no newer, or none of ours.
+pub fn newer(header: &[u8; HEADER]) -> Option<String> {
+    let (application, version) = numbers(header);
+    let is_newer = application == APPLICATION && usize::try_from(version).unwrap_or(usize::MAX) > VERSION;
+    is_newer.then(|| {
+        format!(
             "was written by a newer Gatepost (schema {version}, this one knows {VERSION}): install that version, whose \
              `gatepost downgrade` takes its database back, or restore a backup from before the upgrade"
-        ));
-    }
-    Ok(length)
+        )
+    })
+}
+
+/// Whose it is (application_id), and the form of its tables (user_version).
+fn numbers(header: &[u8; HEADER]) -> (i64, i64) {
+    let field = |at: usize| {
+        let octets = header.get(at..at + 4).and_then(|octets| octets.try_into().ok());
+        octets.map_or(0, |octets| i64::from(u32::from_be_bytes(octets)))
+    };
+    (field(68), field(60))
 }
 
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
