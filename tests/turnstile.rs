@@ -261,13 +261,17 @@ fn row_57_a_key_of_a_form_may_stand_in_a_page_and_no_address_of_it_does() {
     }
     assert_eq!(house.site.await_requests(asked).len(), asked);
     // It sees no mail, takes none back, and isn't told whom it sends to.
+    let own = "Origin: https://www.example.net\r\n";
     for path in ["/v1/submissions", "/v1/events", "/v1/keys/self"] {
-        let (status, _, said) = ask(path, "", "");
+        let (status, _, said) = ask(path, own, "");
         assert_eq!(status, 403, "{path}: {said}");
-        assert!(!said.contains("example.org"), "{said}");
+        assert!(!said.contains("example.org") && !said.contains("forbidden_origin"), "{said}");
     }
     let rejected = events(&house.service, "msg.reject");
     assert_eq!(rejected.iter().filter(|event| event.to_string().contains("form-origin")).count(), 2, "{rejected:?}");
+    // What is left of its limits its page is told, and nobody else.
+    let limits = ["", own].map(|origin| ask("/v1/limits", origin, "").0);
+    assert_eq!(limits, [403, 200]);
     // It is a form's to its end, and so are its keys; another isn't made one.
     let set = |words: &[&str]| {
         let set = house.service.command(&[&["credential", "set"], words].concat());

@@ -116,7 +116,7 @@ pub struct Visit {
     peer: IpAddr,
     state: State,
     via: Via,
-    /// Its place among the strangers, until somebody has logged in.
+    /// Its place among the strangers, until somebody has logged in whose key not everybody has.
     place: Option<Place>,
     scribe: Scribe,
     /// The transaction's message, once the vault has named it.
@@ -141,7 +141,7 @@ enum State {
 }
 
 impl Visit {
-    /// It is a stranger's until somebody logs in, and has this place until then.
+    /// It is a stranger's until somebody is known by a key of his own, and has this place until then.
     pub fn take(&mut self, place: Place) {
         self.place = Some(place);
     }
@@ -155,8 +155,8 @@ impl Visit {
     pub async fn open(&mut self) -> Result<Option<Box<Grant>>, Lost> {
         self.seat().await?;
         let grant = self.wait(ANSWER, |inner| inner.network.as_mut().map(Option::take)).await?;
-        if grant.is_some() {
-            self.place = None;
+        if let Some(grant) = &grant {
+            self.greet(grant);
         }
         Ok(grant)
     }
@@ -204,7 +204,7 @@ impl Visit {
         self.ask(Ask::Login { slot, mechanism, user, password, tls }).await?;
         match self.answer(ANSWER).await? {
             Answer::Granted { grant, .. } => {
-                self.place = None;
+                self.greet(&grant);
                 Ok(Ok(grant))
             }
             Answer::Denied { denial, .. } => Ok(Err(denial)),

@@ -45,7 +45,7 @@ impl Visit {
         match self.answer(ANSWER).await? {
             Answer::Challenge { message, .. } => Ok(Step::Challenge(message.0)),
             Answer::Granted { grant, .. } => {
-                self.place = None;
+                self.greet(&grant);
                 Ok(Step::Over(Ok(grant)))
             }
             Answer::Denied { denial, .. } => Ok(Step::Over(Err(denial))),

@@ -4,8 +4,17 @@ use std::net::IpAddr;
 
 use super::{State, Visit};
 use crate::ipc::session::Via;
+use crate::policy::Grant;
 
 impl Visit {
+    /// Somebody is known, and makes room for nobody any more. Unless his key stands in a page: whoever reads that has it, so he stays
+    /// a stranger to the end, or all sessions would be anybody's for the asking.
+    pub(super) fn greet(&mut self, grant: &Grant) {
+        if !grant.is_public() {
+            self.place = None;
+        }
+    }
+
     pub fn peer(&self) -> IpAddr {
         self.peer
     }

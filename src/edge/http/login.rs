@@ -8,12 +8,13 @@ use hyper::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
 use super::reply::{Code, Fault};
-use super::{Session, key};
+use super::{Session, key, surface};
 use crate::edge::conversation::{Lost, Visit, Welcome};
 use crate::ipc::allowance::Allowance;
 use crate::ipc::session::{Denial, Via};
 use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
+use crate::policy::refusal::Refusal;
 use crate::secret::Secret;
 
 /// Seconds after which the vault may be back, and after which it may have room to check a key.
@@ -59,6 +60,12 @@ impl Seat {
     /// Who this request comes from, or why it gets no further.
     pub async fn enter(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
         let known = self.know(session, headers).await?;
+        if let Some(form) = &known.form {
+            // Whatever it asks: nothing is told of such a key but to its pages.
+            surface::stands_in(form, headers).inspect_err(|_| {
+                self.visit.turned(&known.only_sender().cloned(), None, Refusal::FormOrigin);
+            })?;
+        }
         // What was said of an earlier request is nothing to this one.
         (self.allowance, _) = (None, self.visit.allowance());
         session.entered.store(true, Ordering::Relaxed);

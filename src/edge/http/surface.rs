@@ -31,6 +31,7 @@ use crate::mail::id::MessageId;
 pub use call::table;
 pub use call::{Call, find};
 pub use counter::serve;
+pub use form::stands_in;
 
 /// In whose words a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

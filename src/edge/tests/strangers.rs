@@ -44,6 +44,27 @@ async fn rule_s4_the_oldest_stranger_goes_and_who_has_logged_in_stays() {
     assert!(say(&mut known, "MAIL FROM:<a@example.net>").await.starts_with("250 "));
 }
 
+/// Whoever reads the page has that key, and could have every session by it.
+#[tokio::test]
+async fn rule_s4_who_has_logged_in_by_a_key_that_everybody_has_makes_room_like_a_stranger() {
+    let mut ways = Ways::default();
+    ways.login.2.turnstile = true;
+    let gate = Gate::with(TlsMode::None, 16, false, ways);
+    let mut visitors = Vec::new();
+    for _ in 0..40 {
+        let mut visitor = greeted(gate.connect().await).await;
+        say(&mut visitor, "EHLO client.example").await;
+        assert!(say(&mut visitor, "AUTH PLAIN AGJpbGxpbmcAczNjcmV0").await.starts_with("235 "));
+        visitors.push(visitor);
+    }
+    for visitor in &mut visitors[..26] {
+        is_told_to_go(visitor).await;
+    }
+    for visitor in &mut visitors[26..] {
+        assert!(say(visitor, "NOOP").await.starts_with("250 "));
+    }
+}
+
 /// None of these closes anything, and none is waited for.
 #[tokio::test]
 async fn rule_s4_newcomers_come_in_however_many_make_room_for_them() {

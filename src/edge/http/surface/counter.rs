@@ -5,7 +5,7 @@ mod strict;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout};
 
@@ -27,7 +27,6 @@ use crate::ipc::inquiry::Submission;
 use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
-use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
 use strict::Done;
 
@@ -81,7 +80,8 @@ pub async fn serve(
         return Err(postmark::no_templates());
     }
     if !call.is_look_up() {
-        may_begin(&seat, &grant, &head.headers, call)?;
+        // Before its body is read, and of a batch once.
+        submit::is_good_for(&seat, &grant, Scope::Send, &None)?;
     }
     if call.reads_its_body() {
         media::require_json(&head.headers)?;
@@ -99,17 +99,6 @@ pub async fn serve(
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(reply)
-}
-
-/// Whether a client may send at all, asked before its body is read, and of a batch once.
-fn may_begin(seat: &Seat, grant: &Grant, headers: &HeaderMap, call: Call) -> Result<(), Fault> {
-    submit::is_good_for(seat, grant, Scope::Send, &None)?;
-    match &grant.form {
-        Some(form) if call == Call::Send => form::stands_in(form, headers).inspect_err(|_| {
-            seat.visit.turned(&grant.only_sender().cloned(), None, Refusal::FormOrigin);
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// One message of Postmark's batch, as it was read, and what its answer says of it.

@@ -12,6 +12,16 @@ fn stranger(grants: fn(&mut Grant)) -> House {
     House::new(Ways { grants: Some(grants), ..Ways::default() })
 }
 
+/// What a form's key has beside the rest.
+fn form() -> Option<Form> {
+    Some(Form { origins: vec!["https://www.example.net".into()] })
+}
+
+/// From its page.
+fn of_its_page(request: &str) -> String {
+    request.replacen("Host: gate", "Host: gate\r\nOrigin: https://www.example.net", 1)
+}
+
 /// A head that announces a body.
 fn head(octets: usize) -> String {
     let whole = post("");
@@ -63,8 +73,8 @@ async fn rule_w11_what_one_key_sends_takes_no_more_than_its_share() {
 
 #[tokio::test]
 async fn a_key_that_stands_in_a_page_has_no_long_bodies() {
-    let mut visitor = stranger(|grant| grant.form = Some(Form::default()));
-    let said = visitor.client.ask(&head(3 * 1024 * 1024)).await;
+    let mut visitor = stranger(|grant| grant.form = form());
+    let said = visitor.client.ask(&of_its_page(&head(3 * 1024 * 1024))).await;
     assert_eq!((said.status, said.code()), (413, "payload_too_large"), "{said:?}");
 }
 
@@ -81,13 +91,13 @@ async fn keys_that_stand_in_pages_take_nothing_of_what_others_have_and_of_each_o
     let _alone = ALONE.lock().await;
     let grants: [fn(&mut Grant); 2] = [
         |grant| (grant.principal, grant.turnstile) = ("page".into(), true),
-        |grant| (grant.principal, grant.form) = ("form".into(), Some(Form::default())),
+        |grant| (grant.principal, grant.form) = ("form".into(), form()),
     ];
     let part = format!("{{\"text\":\"{}", "x".repeat(2 * 1024 * 1024 - 100));
     let mut waiting = Vec::new();
     for number in 0..24 {
         let mut greedy = stranger(grants[number % 2]);
-        greedy.client.say(&(head(2 * 1024 * 1024) + &part)).await;
+        greedy.client.say(&(of_its_page(&head(2 * 1024 * 1024)) + &part)).await;
         waiting.push(greedy);
     }
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;

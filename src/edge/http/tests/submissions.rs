@@ -201,7 +201,7 @@ async fn what_the_vault_refuses_is_said_and_the_connection_goes_on() {
 #[tokio::test]
 async fn a_key_that_sees_no_mail_is_told_why() {
     let page: fn(&mut Grant) = |grant| grant.turnstile = true;
-    let form: fn(&mut Grant) = |grant| grant.form = Some(Form::default());
+    let form: fn(&mut Grant) = |grant| grant.form = Some(Form { origins: vec!["https://www.example.net".into()] });
     let admin: fn(&mut Grant) = |grant| grant.scopes.0 = [Scope::Admin].into();
     let words = "its scopes have neither \"send\" nor \"send_raw\"";
     for (grants, path, why) in [
@@ -211,7 +211,8 @@ async fn a_key_that_sees_no_mail_is_told_why() {
         (admin, "/v1/submissions/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e", words),
     ] {
         let ways = Ways { at_inquiry: Some(Refusal::Scope), grants: Some(grants), ..Ways::default() };
-        let found = House::new(ways).client.ask(&get(path)).await;
+        let asked = get(path).replacen("Host: gate", "Host: gate\r\nOrigin: https://www.example.net", 1);
+        let found = House::new(ways).client.ask(&asked).await;
         assert_eq!((found.status, found.code(), found.message()), (403, "insufficient_scope", why), "{path}");
     }
 }

@@ -159,6 +159,34 @@ async fn a_key_of_a_form_sends_from_its_pages_alone_and_its_addresses_stand_in_n
     }
 }
 
+/// Whoever reads the page has the key, and asks from anywhere.
+#[tokio::test]
+async fn a_key_of_a_form_is_told_nothing_elsewhere_whatever_it_asks() {
+    let form: fn(&mut Grant) = |grant| grant.form = Some(Form { origins: vec!["https://www.example.net".into()] });
+    let served = [Serve::V1, Serve::Send, Serve::Postmark, Serve::Resend];
+    let get = |path: &str, fields: &str| format!("GET {path} HTTP/1.1\r\nHost: gate\r\n{fields}\r\n");
+    let (bearer, token) = (format!("Authorization: Bearer {KEY}\r\n"), format!("X-Postmark-Server-Token: {KEY}\r\n"));
+    for (path, key) in [
+        ("/v1/limits", &bearer),
+        ("/v1/keys/self", &bearer),
+        ("/v1/submissions", &bearer),
+        ("/v1/events", &bearer),
+        ("/domains", &bearer),
+        ("/server", &token),
+    ] {
+        for from in ["", "Origin: https://evil.example\r\n"] {
+            let mut house = house(Ways { grants: Some(form), ..Ways::default() }, &served);
+            let said = house.client.ask(&get(path, &format!("{key}{from}"))).await;
+            assert_eq!((said.status, said.field("ratelimit-policy")), (403, None), "{path}: {said:?}");
+            let seen = house.hang_up().await;
+            assert_eq!(seen.turned.iter().map(|turned| turned.3).collect::<Vec<_>>(), [Refusal::FormOrigin], "{path}");
+        }
+    }
+    let mut house = house(Ways { grants: Some(form), ..Ways::default() }, &served);
+    let said = house.client.ask(&get("/v1/limits", &format!("{bearer}Origin: https://www.example.net\r\n"))).await;
+    assert!(said.status == 200 && said.field("ratelimit-policy").is_some(), "{said:?}");
+}
+
 #[tokio::test]
 async fn refusals_are_a_sentence_and_a_word() {
     let plain = |more: &str| format!(r#"{{"from":"ann@example.net","subject":"s","text":"x",{more}}}"#);
