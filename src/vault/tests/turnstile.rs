@@ -23,9 +23,13 @@ impl Siteverify {
     }
 
     async fn asked(&mut self) -> u64 {
+        self.asked_of("192.0.2.1").await
+    }
+
+    async fn asked_of(&mut self, visitor: &str) -> u64 {
         let asked = tokio::time::timeout(Duration::from_secs(10), self.asks.receive()).await;
         let Asked::Verify { ticket, token, address } = asked.expect("a question in time").unwrap().expect("a vault");
-        assert_eq!((token.expose(), address), (TOKEN, Some("192.0.2.1".parse().unwrap())));
+        assert_eq!((token.expose(), address), (TOKEN, Some(visitor.parse().unwrap())));
         ticket
     }
 
@@ -47,8 +51,12 @@ fn bench() -> Bench {
 
 /// One who has logged in over HTTP.
 async fn enter(bench: &Bench, vault: &mut Running) -> Edge {
+    enter_from(bench, vault, "192.0.2.1").await
+}
+
+async fn enter_from(bench: &Bench, vault: &mut Running, address: &str) -> Edge {
     let mut edge = vault.edge();
-    let capsule = bench.capsule(edge.instance, 4, "192.0.2.1");
+    let capsule = bench.capsule(edge.instance, 4, address);
     edge.ask(Ask::Open { slot: Slot(1), capsule, via: Via::Direct }).await;
     let (user, password) = (String::new(), bench.password.clone());
     let login = Ask::Login { slot: Slot(1), mechanism: Mechanism::Bearer, user, password, tls: None };
@@ -236,11 +244,13 @@ fn questions_of_one_network_are_bounded_and_a_token_comes_once_and_before_the_co
         let mut fifth = enter(&bench, &mut vault).await;
         submit(&mut fifth, Some(TOKEN)).await;
         assert_eq!(verdict(&mut fifth).await, Err(Refusal::RateLimited(1)));
+        // It waits a little, and has the place of one that is answered meanwhile.
+        submit(&mut fifth, Some(TOKEN)).await;
+        assert!(tokio::time::timeout(Duration::from_millis(300), site.asks.receive()).await.is_err());
         for (ticket, edge) in tickets.into_iter().zip(&mut edges) {
             site.answers.send(Reply { ticket, answer: solved("www.example.net", "contact") }).await.unwrap();
             verdict(edge).await.unwrap();
         }
-        submit(&mut fifth, Some(TOKEN)).await;
         site.say(solved("www.example.net", "contact")).await;
         verdict(&mut fifth).await.unwrap();
         for is_late in [false, true] {
@@ -260,6 +270,36 @@ fn questions_of_one_network_are_bounded_and_a_token_comes_once_and_before_the_co
     vault.drain();
     assert_eq!(bench.told("ipc.violation"), 2);
     assert_eq!(limited(&bench), [r#"{"limit":"turnstile_at_once","tier":"address"}"#]);
+}
+
+#[test]
+fn who_has_many_subnets_and_makes_tokens_up_keeps_nobody_elsewhere_out() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let mut site = Siteverify::join(&mut vault);
+        let mut held = Vec::new();
+        for subnet in 0..8 {
+            let address = format!("2001:db8:0:{subnet:x}::1");
+            let mut edge = enter_from(&bench, &mut vault, &address).await;
+            submit(&mut edge, Some(TOKEN)).await;
+            site.asked_of(&address).await;
+            held.push(edge);
+        }
+        let mut ninth = enter_from(&bench, &mut vault, "2001:db8:0:ff::1").await;
+        submit(&mut ninth, Some(TOKEN)).await;
+        // While that one waits.
+        for address in ["198.51.100.1", "203.0.113.1", "192.0.2.1", "2001:db8:1::1"] {
+            let mut edge = enter_from(&bench, &mut vault, address).await;
+            submit(&mut edge, Some(TOKEN)).await;
+            let ticket = site.asked_of(address).await;
+            site.answers.send(Reply { ticket, answer: solved("www.example.net", "contact") }).await.unwrap();
+            verdict(&mut edge).await.unwrap();
+        }
+        assert_eq!(verdict(&mut ninth).await, Err(Refusal::RateLimited(1)));
+    });
+    vault.drain();
+    assert_eq!(limited(&bench), [r#"{"limit":"turnstile_at_once","tier":"prefix"}"#]);
 }
 
 /// What the log says of limits.

@@ -12,9 +12,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Vault;
 use super::limits::denial::By;
@@ -29,14 +28,18 @@ use crate::policy::refusal::Refusal;
 use crate::policy::turnstile::Turnstile;
 use crate::role::{Generation, Instance};
 pub use line::serve;
-use pace::{Over, Pace};
+use pace::Pace;
 
 /// How long the courier has: it gives itself five seconds.
 const ANSWER: Duration = Duration::from_secs(8);
-/// Questions of one credential, from one network, that are under way at a time. What all may have, the courier has places for.
-const OF_ONE: u64 = 8;
-const FROM_ONE: u64 = 4;
+/// Questions of one credential that are under way at a time, and those of one network, as each of `Tier::PLACES` has it: an address,
+/// its neighbourhood and a wide one, so that who has many addresses has no more for it. What all may have, the courier has places for.
+const OF_ONE: u64 = 24;
+const FROM_ONE: [u64; 3] = [4, 8, 12];
 const OF_ALL: u64 = 32;
+/// How long one waits whose places are taken, and how often it looks: most answers take less than that.
+const QUEUE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(50);
 /// What Turnstile can't have made.
 const NONE: &str = "gatepost-asks-whether-its-secret-is-known";
 /// Seconds until there may be room for another.
@@ -123,16 +126,12 @@ pub async fn prove(
 ) -> Result<String, Unproven> {
     let token = token.ok_or(Refusal::TurnstileMissing)?;
     let credential = &sender.credential.id;
-    let network = Tier::Address.network(sender.address).filter(|_| sender.listener.knows_addresses());
-    let places = places(vault, credential, network)?;
-    vault.turnstile.pace.pay(credential, network, Instant::now()).map_err(|over| {
-        let tier = match over {
-            Over::Network => Tier::Address,
-            Over::Credential => Tier::Credential,
-        };
-        Unproven::limited(credential, tier, RATE)
-    })?;
-    let answer = ask(vault, token, sender, places).await;
+    let address = Some(sender.address).filter(|_| sender.listener.knows_addresses());
+    let places =
+        places(vault, credential, address).await.map_err(|tier| Unproven::limited(credential, tier, AT_ONCE))?;
+    let paid = vault.turnstile.pace.pay(credential, address, Instant::now());
+    paid.map_err(|tier| Unproven::limited(credential, tier, RATE))?;
+    let answer = question(vault, token, address, places).await;
     let [ok, failed, error] = RESULTS;
     let (result, proven) = match &answer {
         Answer::Solved { hostname, action } => match demanded.takes(hostname, action) {
@@ -149,21 +148,37 @@ pub async fn prove(
     proven.map_err(|refusal| Unproven { said: Some(answer.to_string()), ..refusal.into() })
 }
 
-/// What a question counts as until it is answered.
-fn places(vault: &Vault, credential: &str, network: Option<IpNet>) -> Result<Vec<Share>, Unproven> {
-    let near = network.map(|network| (format!("{credential} {network}"), FROM_ONE, Tier::Address));
-    let others = [(credential.to_owned(), OF_ONE, Tier::Credential), (String::new(), OF_ALL, Tier::Global)];
-    let bounds = near.into_iter().chain(others);
-    let place = |(of, most, tier): (String, u64, Tier)| {
-        let mut place = vault.turnstile.places.share(&of);
-        place.grow(1, most).map(|()| place).map_err(|_| Unproven::limited(credential, tier, AT_ONCE))
-    };
-    bounds.map(place).collect()
+/// What a question counts as until it is answered. Where that is taken it waits a little: visitors who come together each have their
+/// turn. All of its places or none: who waits for those of his network keeps nobody elsewhere from his own.
+async fn places(vault: &Vault, credential: &str, address: Option<IpAddr>) -> Result<Vec<Share>, Tier> {
+    let (bounds, until) = (bounds(credential, address), Instant::now() + QUEUE);
+    loop {
+        match seize(&vault.turnstile.places, &bounds) {
+            Err(_) if Instant::now() < until => sleep(LOOK).await,
+            seized => return seized,
+        }
+    }
 }
 
-async fn ask(vault: &Vault, token: Token, sender: &Sender, places: Vec<Share>) -> Answer {
-    let address = Some(sender.address).filter(|_| sender.listener.knows_addresses());
-    question(vault, token, address, places).await
+/// Whose they are, how many of them there may be, and the tier that has so many.
+type Bound = (String, u64, Tier);
+
+fn bounds(credential: &str, address: Option<IpAddr>) -> Vec<Bound> {
+    let near = address.into_iter().flat_map(|address| {
+        let networks = Tier::PLACES.into_iter().zip(FROM_ONE);
+        networks.filter_map(move |(tier, most)| Some((format!("{credential} {}", tier.network(address)?), most, tier)))
+    });
+    let others = [(credential.to_owned(), OF_ONE, Tier::Credential), (String::new(), OF_ALL, Tier::Global)];
+    near.chain(others).collect()
+}
+
+/// One place of each, now. Errors: the first of them that has none.
+fn seize(places: &Rc<Shares>, bounds: &[Bound]) -> Result<Vec<Share>, Tier> {
+    let place = |(of, most, tier): &Bound| {
+        let mut place = places.share(of);
+        place.grow(1, *most).map(|()| place).map_err(|_| *tier)
+    };
+    bounds.iter().map(place).collect()
 }
 
 /// What the courier says of a token; that nobody says anything is an answer too.
@@ -226,6 +241,31 @@ mod tests {
     #[test]
     fn the_courier_has_a_place_for_each_question() {
         assert_eq!(u64::try_from(crate::ipc::turnstile::MAX_ASKS), Ok(OF_ALL));
+    }
+
+    #[test]
+    fn who_has_many_addresses_has_no_more_questions_for_it_and_leaves_others_theirs() {
+        let (places, mut held) = (Rc::new(Shares::default()), Vec::new());
+        let mut ask = |credential: &str, address: String| {
+            let seized = seize(&places, &bounds(credential, Some(address.parse().unwrap())));
+            seized.map(|place| held.push(place))
+        };
+        // Each subnet, then each house of a street, then each street, has its end.
+        let mut refused = Vec::new();
+        for (house, subnet, host) in (0..8).flat_map(|n| (0..8).flat_map(move |m| (0..6).map(move |k| (n, m, k)))) {
+            refused.extend(ask("form", format!("2001:db8:0:{house:x}0{subnet:x}::{host:x}")).err());
+        }
+        assert_eq!((refused.len(), refused[0], refused[4]), (8 * 8 * 6 - 12, Tier::Address, Tier::Prefix));
+        assert_eq!(refused.last(), Some(&Tier::WidePrefix));
+        assert_eq!(ask("form", "2001:db8:0:ff00::1".into()), Err(Tier::WidePrefix));
+        for n in 0..12 {
+            assert_eq!(ask("form", format!("198.51.{}.1", 16 * n)), Ok(()));
+        }
+        assert_eq!(ask("form", "203.0.113.1".into()), Err(Tier::Credential));
+        for n in 0..8 {
+            assert_eq!(ask("other", format!("198.51.{}.1", 16 * n)), Ok(()));
+        }
+        assert_eq!(ask("third", "203.0.113.1".into()), Err(Tier::Global));
     }
 
     #[test]
