@@ -36,8 +36,12 @@ const ROOM_AGAIN: u32 = 2;
 const FLOOR: usize = 64 * 1024;
 
 static ROOM: Room = Room::new(BUDGET, FLOOR);
-/// What all keys have together that stand in pages: anybody may send with them, so they take nothing of what the others have.
-static ROOM_OF_VISITORS: Room = Room::new(8 * 1024 * 1024, FLOOR);
+/// What all keys have together that stand in pages: anybody may send with them, so they take nothing of what the others have. There
+/// are as many holders as there are addresses: so each has no more in any case than a form is filled in with, and that has an end, too.
+const BUDGET_OF_VISITORS: usize = 8 * 1024 * 1024;
+const FLOOR_OF_VISITORS: usize = 16 * 1024;
+const MOST_OF_ALL_VISITORS: usize = 2 * BUDGET_OF_VISITORS;
+static ROOM_OF_VISITORS: Room = Room::within(BUDGET_OF_VISITORS, FLOOR_OF_VISITORS, MOST_OF_ALL_VISITORS);
 
 /// Octets of a body for each of the message: JSON may write one as `\u0041`, and so each sign of a file's base64.
 const WRITTEN: usize = 8;

@@ -9,8 +9,9 @@ use std::sync::{Mutex, PoisonError};
 /// In octets.
 pub struct Room {
     total: usize,
-    /// What a holder may have however full it is. How many holders there can be is bounded elsewhere.
+    /// What a holder may have although the others have the rest: until all of them together have `most`.
     floor: usize,
+    most: usize,
     held: Mutex<Held>,
 }
 
@@ -28,8 +29,14 @@ pub struct Place {
 }
 
 impl Room {
+    /// One whose holders are bounded elsewhere.
     pub const fn new(total: usize, floor: usize) -> Self {
-        Self { total, floor, held: Mutex::new(Held { all: 0, by: BTreeMap::new() }) }
+        Self::within(total, floor, usize::MAX)
+    }
+
+    /// One of which anybody may be a holder, many times over.
+    pub const fn within(total: usize, floor: usize, most: usize) -> Self {
+        Self { total, floor, most, held: Mutex::new(Held { all: 0, by: BTreeMap::new() }) }
     }
 
     /// A place of a holder, with nothing in it yet.
@@ -48,7 +55,7 @@ impl Room {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let own = held.by.get(holder).copied().unwrap_or_default().saturating_add(more);
         let all = held.all.saturating_add(more);
-        let fits = own <= self.floor || all.saturating_add(own) <= self.total;
+        let fits = own <= self.floor && all <= self.most || all.saturating_add(own) <= self.total;
         if fits {
             held.all = all;
             held.by.insert(holder.to_owned(), own);
@@ -103,6 +110,17 @@ mod tests {
         drop(second);
         let held = ROOM.held.lock().unwrap();
         assert!(held.all == 0 && held.by.is_empty(), "nobody who has nothing is remembered");
+    }
+
+    #[test]
+    fn rule_w11_however_many_have_what_each_may_have_in_any_case_there_is_an_end() {
+        static ROOM: Room = Room::within(1 << 20, 16 * 1024, 2 << 20);
+        let mut all: Vec<Place> = (0..1000).map(|n| ROOM.place(&format!("visitor {n}"))).collect();
+        let fed = all.iter_mut().filter_map(|visitor| visitor.grow(16 * 1024).then_some(())).count();
+        assert_eq!(fed, 128, "twice the room, and not sixteen times");
+        assert_eq!(ROOM.held.lock().unwrap().all, 2 << 20);
+        all.truncate(100);
+        assert!(ROOM.place("late").grow(16 * 1024), "who is done leaves his");
     }
 
     #[test]
