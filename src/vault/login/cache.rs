@@ -32,11 +32,12 @@ impl Cache {
         Ok(Self { key, marks: HashMap::new(), order: VecDeque::new() })
     }
 
-    /// The mark of a password for a credential, from an address. The generation is in it: a changed credential finds
+    /// The mark of a password for a credential, from an address, or from anywhere. The generation is in it: a changed credential finds
     /// nothing. And so is the address: what is known is not asked whether there were too many guesses, so it must be of no
     /// use to who guesses from elsewhere.
-    pub fn mark(&self, credential: &str, generation: u64, password: &Secret<String>, address: IpAddr) -> Mark {
-        let place = Tier::Address.network(address).map(|network| network.to_string()).unwrap_or_default();
+    pub fn mark(&self, credential: &str, generation: u64, password: &Secret<String>, from: Option<IpAddr>) -> Mark {
+        let network = from.and_then(|address| Tier::Address.network(address));
+        let place = network.map(|network| network.to_string()).unwrap_or_default();
         #[allow(clippy::expect_used)] // RFC 2104 section 2
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes a key of any length");
         mac.update(&generation.to_be_bytes());
@@ -74,7 +75,7 @@ mod tests {
     fn rule_a14_a_success_is_known_for_this_credential_in_this_generation_from_there_for_a_while() {
         let (mut cache, now) = (Cache::new().unwrap(), Instant::now());
         let password = Secret::new("hunter2".to_owned());
-        let (there, elsewhere) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let (there, elsewhere) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
         let mark = cache.mark("billing", 1, &password, there);
         assert_eq!(cache.recall(&mark, now), None);
         cache.learn(mark, 7, now);
@@ -89,6 +90,7 @@ mod tests {
             cache.mark("shop", 1, &password, there),
             cache.mark("billing", 1, &Secret::new("hunter3".into()), there),
             cache.mark("billing", 1, &password, elsewhere),
+            cache.mark("billing", 1, &password, None),
         ] {
             assert_eq!(cache.recall(&other, now), None);
         }

@@ -106,6 +106,17 @@ impl Credential {
         self.obstacles(Some(key), way, now_us).into_iter().next().map_or(Ok(()), Err)
     }
 
+    /// Its key stands in a page, where everybody can read it.
+    pub const fn is_public(&self) -> bool {
+        self.policy.form.is_some() || self.policy.turnstile.is_some()
+    }
+
+    /// Where somebody must be who is known again by what he has shown. Anywhere, by a key that is no secret: each of a page's visitors
+    /// comes from another address.
+    pub fn known_from(&self, address: IpAddr) -> Option<IpAddr> {
+        (!self.is_public()).then_some(address)
+    }
+
     pub fn holds(&self, presented: &Presented) -> bool {
         self.certificates.iter().any(|wanted| wanted.is(presented))
     }

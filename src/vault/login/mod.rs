@@ -118,7 +118,8 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     };
     {
         let cache = &mut vault.authority.borrow_mut().cache;
-        let mark = cache.mark(&current.id, current.generation, &login.password, login.address);
+        let from = current.known_from(login.address);
+        let mark = cache.mark(&current.id, current.generation, &login.password, from);
         cache.learn(mark, key, Instant::now());
     }
     guard::welcome(vault, &login, &attempt).await;
@@ -152,7 +153,8 @@ fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
         let authority = vault.authority.borrow();
         let credential = authority.credentials.owner(login.mechanism, &login.user, login.password.expose())?;
         is_named(login, credential).then_some(())?;
-        let mark = authority.cache.mark(&credential.id, credential.generation, &login.password, login.address);
+        let from = credential.known_from(login.address);
+        let mark = authority.cache.mark(&credential.id, credential.generation, &login.password, from);
         let key = authority.cache.recall(&mark, Instant::now())?;
         credential.admits(key, way(login), now_us()).ok()?;
         certificate::suits(login, credential).ok()?;

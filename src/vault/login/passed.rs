@@ -42,7 +42,7 @@ pub fn owner(vault: &Vault, login: &Login) -> Option<Rc<Credential>> {
 pub async fn decide(vault: &Vault, login: Login, credential: Rc<Credential>, gone: Gone) -> Result<Known, Denial> {
     let mark = {
         let authority = vault.authority.borrow();
-        authority.cache.mark(&credential.id, credential.generation, &login.password, login.address)
+        authority.cache.mark(&credential.id, credential.generation, &login.password, Some(login.address))
     };
     let is_remembered = vault.authority.borrow().cache.recall(&mark, Instant::now()).is_some();
     if is_remembered && obstacle(&login, &credential).is_none() && guard::may_recall(vault, &login) {

@@ -302,6 +302,30 @@ fn who_has_many_subnets_and_makes_tokens_up_keeps_nobody_elsewhere_out() {
     assert_eq!(limited(&bench), [r#"{"limit":"turnstile_at_once","tier":"prefix"}"#]);
 }
 
+/// Whoever reads the page has the key, so that it is known proves nothing of who shows it.
+#[test]
+fn visitors_who_show_the_same_key_of_a_page_cost_one_hash_wherever_they_are_and_are_all_told() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let before = vault.pace.answers();
+        for address in ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "192.0.2.1"] {
+            enter_from(&bench, &mut vault, address).await;
+        }
+        assert_eq!(vault.pace.answers(), before + 1);
+        // Another key is none of it, and is looked at.
+        let mut edge = vault.edge();
+        let capsule = bench.capsule(edge.instance, 4, "203.0.113.1");
+        edge.ask(Ask::Open { slot: Slot(1), capsule, via: Via::Direct }).await;
+        let (user, password) = (String::new(), Secret::new(format!("{}x", bench.password.expose())));
+        let login = Ask::Login { slot: Slot(1), mechanism: Mechanism::Bearer, user, password, tls: None };
+        let answer = edge.ask(login).await;
+        assert!(matches!(answer, Answer::Denied { denial: Denial::Invalid, .. }), "{answer:?}");
+    });
+    vault.drain();
+    assert_eq!(bench.told("auth.success"), 5, "what was hashed, and then each address once");
+}
+
 /// What the log says of limits.
 fn limited(bench: &Bench) -> Vec<String> {
     let all = bench.events(&Filter { event: Some("rate.limited".into()), ..Filter::default() });
