@@ -27,6 +27,9 @@ const ALLOWED: [(&str, Kind); 13] = [
     ("references", Kind::Structured),
     ("sensitivity", Kind::Structured),
 ];
+/// Fields that some provider reads for itself, and finds recipients or orders for some of them in: SendGrid, SparkPost, Mandrill and
+/// Mailgun. Policy, limits and audit log would know nothing of these.
+const ORDERS: [&str; 4] = ["x-mailgun-recipient-variables", "x-mc-bccaddress", "x-msys-api", "x-smtpapi"];
 const ALLOWED_PREFIXES: [(&str, Kind); 2] = [("x-", Kind::Free), ("list-", Kind::Structured)];
 /// Fields that have a member of their own.
 const MEMBERS: [(&str, &str); 6] =
@@ -81,6 +84,10 @@ fn kind(name: &str) -> Result<Kind, Flaw> {
     if let Some((_, member)) = MEMBERS.iter().find(|(field, _)| *field == lower) {
         return Err(flaw("header_not_allowed", format!("this field is written from the member {member}: use that")));
     }
+    if ORDERS.contains(&lower.as_str()) {
+        let message = "a provider reads recipients in this field that nobody here would know of: use to, cc and bcc";
+        return Err(flaw("header_not_allowed", message));
+    }
     let by_name = ALLOWED.iter().find(|(field, _)| *field == lower);
     let by_prefix =
         || ALLOWED_PREFIXES.iter().find(|(prefix, _)| lower.len() > prefix.len() && lower.starts_with(prefix));
@@ -113,7 +120,15 @@ mod tests {
 
     #[test]
     fn fields_that_are_ours_or_have_a_member_are_refused() {
-        for name in ["X-Campaign", "List-Unsubscribe", "in-reply-to", "References", "Auto-Submitted"] {
+        for name in [
+            "X-Campaign",
+            "X-MC-Tags",
+            "X-SES-CONFIGURATION-SET",
+            "List-Unsubscribe",
+            "in-reply-to",
+            "References",
+            "Auto-Submitted",
+        ] {
             assert_eq!(code(name, "<a@b>"), "ok", "{name}");
         }
         for name in [
@@ -131,6 +146,10 @@ mod tests {
             "Sender",
             "X-",
             "List-",
+            "X-SMTPAPI",
+            "X-MSYS-API",
+            "x-mc-BccAddress",
+            "X-Mailgun-Recipient-Variables",
         ] {
             assert_eq!(code(name, "a"), "header_not_allowed", "{name}");
         }
