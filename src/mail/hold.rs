@@ -1,6 +1,7 @@
 //! How long a sender wants its message held before it is delivered: RFC 4865.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 
 /// What MAIL says: a wait, or a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ impl Hold {
         let fraction = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
         let zone = fraction.unwrap_or(rest);
         let zoned = zone == "Z" || (zone.len() == 6 && zone.starts_with(['+', '-']) && zone.get(3..4) == Some(":"));
-        text.parse().ok().filter(|_| form && zoned).map(Self::Until)
+        let time = text.parse().ok().or_else(|| last(stem, zone));
+        time.filter(|_| form && zoned).map(Self::Until)
     }
 
     /// In microseconds since 1970, for a message that comes now. What is over is now.
@@ -37,6 +39,13 @@ impl Hold {
             Self::Until(time) => u64::try_from(time.as_microsecond()).unwrap_or(0).max(now_us),
         }
     }
+}
+
+/// A time in the last hours of the year 9999 is one, and later than any timestamp: whoever writes it means never.
+fn last(stem: &str, zone: &str) -> Option<Timestamp> {
+    let is_time = stem.starts_with("9999-12-3") && stem.parse::<DateTime>().is_ok();
+    let is_zone = || format!("2000-01-01T00:00:00{zone}").parse::<Timestamp>().is_ok();
+    (is_time && is_zone()).then_some(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -65,8 +74,14 @@ mod tests {
             "2026-11-26T09:00:00+0100",
             "2026-11-26T09:00:00Z[UTC]",
             "1795683600",
+            "9999-12-32T00:00:00Z",
+            "9999-12-31T24:00:00Z",
+            "9999-12-31T00:00:00+99:00",
         ] {
             assert_eq!(Hold::until(bad), None, "{bad}");
+        }
+        for last in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.9Z", "9999-12-31T00:00:00-12:00"] {
+            assert_eq!(Hold::until(last), Some(Hold::Until(Timestamp::MAX)), "{last}");
         }
         assert_eq!(Hold::until("1969-12-31T00:00:00Z").map(|hold| hold.release_us(7)), Some(7), "that is over");
     }

@@ -73,6 +73,7 @@ const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 5] = [
         Some("/postmark"),
         &[
             "bounces",
+            "deliverystats",
             "domains",
             "email",
             "message-streams",
@@ -81,6 +82,7 @@ const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 5] = [
             "servers",
             "stats",
             "templates",
+            "triggers",
             "webhooks",
         ],
     ),

@@ -122,6 +122,9 @@ async fn rehearsal(
     id: MessageId,
     call: Call,
 ) -> Result<Reply, Fault> {
+    if call.is_look_up() {
+        return Err(not_for_looking());
+    }
     media::require_json(&head.headers)?;
     if body.size_hint().upper().is_none_or(|octets| octets > REHEARSED as u64) {
         let message = format!("with the token of tests a body has a length, of at most {REHEARSED} octets");
@@ -143,8 +146,12 @@ async fn rehearsal(
             let outcomes: Vec<_> = postmark_batch(&whole.octets)?.into_iter().map(outcome).collect();
             Ok(postmark::answered(&outcomes, id))
         }
-        _ => Err(Fault::new(Code::Unauthorized, "the token of tests is for sending")),
+        _ => Err(not_for_looking()),
     }
+}
+
+fn not_for_looking() -> Fault {
+    Fault::new(Code::Unauthorized, "the token of tests is for sending")
 }
 
 /// A message that would be kept.

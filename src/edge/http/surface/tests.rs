@@ -43,6 +43,8 @@ fn a_path_is_answered_in_the_words_of_its_surface() {
         ("/domains", &all, Surface::Resend),
         ("/email/x", &all, Surface::Postmark),
         ("/messages/outbound", &all, Surface::Postmark),
+        ("/deliverystats", &all, Surface::Postmark),
+        ("/triggers/inboundrules", &all, Surface::Postmark),
         ("/postmark/emails", &all, Surface::Postmark),
         // Both have it; the listener's first one is asked.
         ("/webhooks", &all, Surface::Resend),

@@ -28,7 +28,8 @@ impl<'a> Host<'a> {
             None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
         };
         let port = match port {
-            "" => None,
+            // A port may be empty, and then is that of the scheme (RFC 3986 section 3.2.3).
+            "" | ":" => None,
             _ => {
                 let digits = port.strip_prefix(':')?;
                 let is_sound = digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit());

@@ -134,13 +134,13 @@ fn rule_w1_a_head_without_one_meaning_is_refused() {
 
 #[test]
 fn rule_w2_the_host_is_a_name_or_an_address() {
-    for host in ["gate", "Gate.Example.net.", "gate:8080", "192.0.2.1:80", "[2001:db8::1]", "[::1]:8080", "a_b-c"] {
+    for host in ["gate", "Gate.Example.net.", "gate:8080", "192.0.2.1:", "[2001:db8::1]", "[::1]:8080", "a_b-c"] {
         assert!(passes(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).contains(host));
     }
     let long = "a".repeat(300);
     for host in [
-        "", "a b", "c@d", "a/b", "a:", "a:x", "a:70000", "a:000080", "a,b", ":80", "[::1", "[::1]x", "[a]", "::1",
-        "a%41", "a\"", "[::1]:", "[]", &long,
+        "", "a b", "c@d", "a/b", "a:x", "a:70000", "a:000080", "a,b", ":80", "[::1", "[::1]x", "[a]", "::1", "a%41",
+        "a\"", "[::1]:x", "[]", &long,
     ] {
         let flaw = flaw(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
         assert_eq!(flaw, Flaw::framing("the Host field is not a host"), "{host:?}");

@@ -180,6 +180,9 @@ async fn the_token_of_tests_sends_nothing_and_asks_nobody() {
     assert_ne!(response.body[0]["MessageID"], response.body[1]["MessageID"]);
     let response = house.client.ask(&post_with("/email", token, "{}")).await;
     assert_eq!(refusal(&response), (422, 300));
+    // A question has no body, and so no type of one.
+    let response = house.client.ask(&format!("GET /server HTTP/1.1\r\nHost: gate\r\n{token}\r\n")).await;
+    assert_eq!(response.status, 401, "{response:?}");
     let long = format!(r#"{{"TextBody":"{}"}}"#, "x".repeat(20_000));
     let response = house.client.ask(&post_with("/email", token, &long)).await;
     assert_eq!((refusal(&response), response.field("connection")), ((413, 300), Some("close")));
