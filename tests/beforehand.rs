@@ -60,7 +60,8 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     let heads = service.folder.path().join("heads");
     let anchor = |path: &Path| {
         let path = path.display();
-        fs::write(&config, format!("{sound}\n[[anchor]]\nname = \"file\"\nkind = \"file\"\npath = \"{path}\"\n")).unwrap();
+        fs::write(&config, format!("{sound}\n[[anchor]]\nname = \"file\"\nkind = \"file\"\npath = \"{path}\"\n"))
+            .unwrap();
     };
     anchor(&heads.join("none"));
     refused("the file of an anchor");
@@ -68,7 +69,9 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     fs::set_permissions(&heads, fs::Permissions::from_mode(0o666)).unwrap();
     anchor(&heads);
     refused("lets others write: chmod go-w");
-    assert!(said(&service.command(&["doctor", "--offline", "--fallback-ids"])).contains("lets others write: chmod go-w"));
+    assert!(
+        said(&service.command(&["doctor", "--offline", "--fallback-ids"])).contains("lets others write: chmod go-w")
+    );
     fs::write(&config, &sound).unwrap();
 
     let state = service.folder.path().join("state");
@@ -105,6 +108,21 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     if is_root() {
         closed_to_the_service(&service, &refused);
     }
+    let next = state.join("master/next.key");
+    nix::unistd::mkfifo(&next, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("it is no file");
+    fs::remove_file(&next).unwrap();
+    let (slot, aside) = (state.join("seal/head.0"), state.join("seal/aside"));
+    fs::rename(&slot, &aside).unwrap();
+    fs::create_dir(&slot).unwrap();
+    refused("head.0: Is a directory");
+    fs::remove_dir(&slot).unwrap();
+    fs::rename(&aside, &slot).unwrap();
+    let long = format!("/run/{}", "x".repeat(90));
+    with("/run\"", &format!("{long}\""));
+    let text = failed(&service.command(&["check"]));
+    assert!(text.contains("choose a shorter runtime_directory"), "{text}");
+    fs::write(&config, &sound).unwrap();
     // Too open, and no reason not to start.
     let audit = state.join("audit/audit.db");
     fs::set_permissions(&audit, fs::Permissions::from_mode(0o646)).unwrap();
@@ -128,8 +146,14 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     if is_root() {
         // Whom nothing stands in for, also where made-up users do for others.
         let program = fs::canonicalize("/bin/cat").unwrap();
-        let upstream = format!("[[upstream]]\nname = \"local\"\nkind = \"sendmail\"\ncommand = {program:?}\nuser = \"_gatepost-nosuch\"\n");
-        fs::write(&config, format!("{sound}\n{upstream}").replacen("via = [\"sink\"]", "via = [\"sink\", \"local\"]", 1)).unwrap();
+        let upstream = format!(
+            "[[upstream]]\nname = \"local\"\nkind = \"sendmail\"\ncommand = {program:?}\nuser = \"_gatepost-nosuch\"\n"
+        );
+        fs::write(
+            &config,
+            format!("{sound}\n{upstream}").replacen("via = [\"sink\"]", "via = [\"sink\", \"local\"]", 1),
+        )
+        .unwrap();
         refused("the user _gatepost-nosuch, which an upstream names, does not exist");
         fs::write(&config, &sound).unwrap();
     }
@@ -150,7 +174,8 @@ fn closed_to_the_service(service: &Service, refused: &dyn Fn(&str)) {
         let name = path.display().to_string();
         refused(&name);
         let text = said(&service.command(&["doctor", "--offline", "--fallback-ids"]));
-        let is_told = |line: &str| line.starts_with("fail") && line.contains("configuration.files") && line.contains(&name);
+        let is_told =
+            |line: &str| line.starts_with("fail") && line.contains("configuration.files") && line.contains(&name);
         assert!(text.lines().any(is_told), "{text}");
     };
     let tls = service.folder.path().join("tls");
@@ -164,7 +189,8 @@ fn closed_to_the_service(service: &Service, refused: &dyn Fn(&str)) {
     fs::write(&password, "kV7xpQ2mZx9Lr4Tn8Wb3Yc6H\n").unwrap();
     let moved = sound.replace("/certificate.pem", "/tls/certificate.pem").replace("/key.pem", "/tls/key.pem");
     let login = format!("kind = \"smtp\"\nusername = \"gate\"\npassword_file = \"{}\"", password.display());
-    fs::write(&config, moved.replacen("kind = \"smtp\"", &login, 1).replace("tls = \"none\"", "tls = \"starttls\"")).unwrap();
+    fs::write(&config, moved.replacen("kind = \"smtp\"", &login, 1).replace("tls = \"none\"", "tls = \"starttls\""))
+        .unwrap();
     let files = [
         tls.join("key.pem"),
         tls.join("certificate.pem"),

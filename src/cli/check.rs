@@ -30,6 +30,7 @@ use crate::edge::clients;
 use crate::ipc::admin::credential::{Command as Credentials, Entry, Response as Listed};
 use crate::ipc::admin::{Command, Response};
 use crate::mail::unseen::is_unseen;
+use crate::parent;
 use crate::vault::audit::visible::visible_json;
 
 /// How long a service that runs may take to say which credentials it has: without its word there is a line more, or less.
@@ -121,6 +122,9 @@ pub fn files(path: &Path, plan: &Plan) -> (Vec<String>, Vec<String>) {
 
 fn contents(path: &Path, plan: &Plan, brief: bool) -> (Vec<String>, Vec<String>) {
     let mut files = Files { path, brief, errors: Vec::new(), warnings: Vec::new() };
+    if let Err(why) = parent::has_room(&plan.runtime_directory) {
+        files.refuse(&why);
+    }
     let pair = |Certificate { number, chain, key }: &Certificate| Some((*number, files.pair(chain, key)?));
     let pairs: Vec<_> = plan.certificates.iter().filter_map(pair).collect();
     files.warnings.extend(chosen::never(path, plan, &pairs));

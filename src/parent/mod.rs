@@ -69,7 +69,7 @@ pub use offline::become_vault;
 pub use outfit::posts;
 pub use post::{TITLE, family};
 pub use restore::{Owners, owners};
-pub use state::{CONTROL_SOCKET, SEAL};
+pub use state::{CONTROL_SOCKET, SEAL, has_room};
 
 /// How far the service as a whole has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

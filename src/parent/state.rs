@@ -133,7 +133,7 @@ pub fn next_master_key(directory: &Path) -> Result<Option<OwnedFd>, String> {
 
 /// The sealer's two state slots, made empty at the first start.
 pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
-    let slot = |name| open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(true));
+    let slot = |name| slot(state, name, true);
     let [first, second] = sealer::state::SLOTS;
     let slots = [slot(first)?, slot(second)?];
     // A slot whose name is lost with the power would be a sealer that has forgotten what it signed.
@@ -141,6 +141,16 @@ pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
     let synced = fs::File::open(&seal).and_then(|directory| directory.sync_all());
     synced.map_err(|error| format!("making the names in {} durable: {error}", seal.display()))?;
     Ok(slots)
+}
+
+/// Looks whether those that are there could be opened.
+pub fn inspect_slots(state: &Path) -> Result<(), String> {
+    let there = |name: &&str| state.join(SEAL).join(name).symlink_metadata().is_ok();
+    sealer::state::SLOTS.into_iter().filter(there).try_for_each(|name| slot(state, name, false).map(drop))
+}
+
+fn slot(state: &Path, name: &str, make: bool) -> Result<OwnedFd, String> {
+    open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(make))
 }
 
 /// A file that heads of the log are appended to, made when it is missing. It is opened once, at the start: whoever puts it
@@ -209,17 +219,23 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
     if is_file { Ok(file.into()) } else { Err(failed(io::Error::other("it is no file"))) }
 }
 
+/// Whether a socket's path has room for this directory.
+pub fn has_room(runtime: &Path) -> Result<(), String> {
+    let path = runtime.join(CONTROL_SOCKET);
+    if path.as_os_str().len() <= LONGEST_SOCKET {
+        return Ok(());
+    }
+    Err(format!(
+        "the control socket {} has a longer path than a socket may have ({LONGEST_SOCKET} octets): choose a shorter runtime_directory",
+        path.display()
+    ))
+}
+
 /// Listens for commands. A socket that nobody answers on is left over from an unclean stop and is replaced.
 pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
     let path = runtime.join(CONTROL_SOCKET);
     let fail = |error: io::Error| format!("the control socket {}: {error}", path.display());
-    if path.as_os_str().len() > LONGEST_SOCKET {
-        return Err(format!(
-            "the control socket {} has a longer path than a socket may have ({LONGEST_SOCKET} octets): \
-             choose a shorter runtime_directory",
-            path.display()
-        ));
-    }
+    has_room(runtime)?;
     if UnixStream::connect(&path).is_ok() {
         return Err(format!(
             "the control socket {} is answered: another gatepost uses this runtime_directory",
@@ -239,6 +255,25 @@ pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_looked_at_as_they_are_opened_and_none_is_made() {
+        let state = tempfile::tempdir().unwrap();
+        let seal = state.path().join(SEAL);
+        fs::create_dir(&seal).unwrap();
+        inspect_slots(state.path()).unwrap();
+        assert_eq!(fs::read_dir(&seal).unwrap().count(), 0);
+        slots(state.path()).unwrap();
+        inspect_slots(state.path()).unwrap();
+        for name in sealer::state::SLOTS {
+            fs::remove_file(seal.join(name)).unwrap();
+            fs::create_dir(seal.join(name)).unwrap();
+            let (seen, refused) = (inspect_slots(state.path()).unwrap_err(), slots(state.path()).unwrap_err());
+            assert!(seen == refused && seen.contains(name), "{seen}\n{refused}");
+            fs::remove_dir(seal.join(name)).unwrap();
+            slots(state.path()).unwrap();
+        }
+    }
 
     #[test]
     fn the_file_of_an_anchor_is_made_once_and_never_shared_with_others() {
