@@ -69,3 +69,62 @@ fn keys(plan: &Plan) -> Vec<String> {
     wrong.extend(state::next_master_key(master).err());
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::sandbox::parents_rights;
+
+    #[test]
+    fn a_file_that_opens_for_who_looks_and_not_for_the_service_is_told() {
+        if !geteuid().is_root() {
+            eprintln!("not tried: who isn't root has no more rights than the service");
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        let (seal, key) = (at("seal"), at("key.pem"));
+        fs::create_dir(&seal).unwrap();
+        fs::set_permissions(&seal, Permissions::from_mode(0o755)).unwrap();
+        let files = [at("chain.pem"), key.clone(), seal.join("log.key"), seal.join("head.1")];
+        files.iter().for_each(|path| fs::write(path, "").unwrap());
+        let text = format!(
+            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {:?}\n[tls]\ncertificate = {:?}\nkey = {key:?}\n\
+             [[listener]]\nname = \"local\"\naddress = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"starttls\"\n",
+            home.path(),
+            at("chain.pem")
+        );
+        let plan = Config::foresee(Path::new("gatepost.toml"), &text).unwrap();
+        let (owner, other) = (47_110, 47_112);
+        for path in &files {
+            let told = |user| {
+                let lines = look(&plan, &parents_rights(user, None));
+                assert!(lines.iter().all(|line| line.contains(&path.display().to_string())), "{lines:?}");
+                !lines.is_empty()
+            };
+            let give = |to: u32, mode| {
+                for each in &files {
+                    let (to, mode) = if each == path { (to, mode) } else { (0, 0o666) };
+                    chown(each, Some(to), None).unwrap();
+                    fs::set_permissions(each, Permissions::from_mode(mode)).unwrap();
+                }
+            };
+            // Slots are opened while a parent that is root has all of root's rights.
+            let is_slot = path.ends_with("head.1");
+            for (to, mode, expected) in [
+                (0, 0o600, [false, true, true]),
+                (owner, 0o600, [!is_slot, false, true]),
+                (0, 0o000, [!is_slot, true, true]),
+                (other, 0o666, [false, false, false]),
+            ] {
+                give(to, mode);
+                assert_eq!([0, owner, other].map(&told), expected, "{path:?} {to} {mode:o}");
+            }
+        }
+    }
+}
