@@ -20,7 +20,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, eaccess, geteuid};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat, geteuid};
 
 use super::beginning;
 use super::people::People;
@@ -206,7 +207,7 @@ fn anchor_there(path: &Path, us: u32) -> io::Result<fs::File> {
 fn can_be_made(path: &Path) -> io::Result<()> {
     // From within: it must be a folder.
     let folder = path.parent().unwrap_or(Path::new("/")).join(".");
-    let may = eaccess(&folder, AccessFlags::W_OK | AccessFlags::X_OK);
+    let may = faccessat(AT_FDCWD, &folder, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS);
     may.map_err(|errno| io::Error::other(format!("it can't be made: {}", io::Error::from(errno))))
 }
 
