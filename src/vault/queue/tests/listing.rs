@@ -175,13 +175,13 @@ fn row_24b_what_its_sender_wants_later_is_scheduled_and_no_order_for_many_sends_
     let home = home();
     let database = Database::open(home.path()).unwrap();
     let mut store = Store::prepare(&database).unwrap();
-    let (tried, later) =
-        (accept(&mut store, "shop", &["a@example.org"]), accept(&mut store, "shop", &["b@example.org"]));
+    let tried = accept(&mut store, "shop", &["a@example.org"]);
+    let later = Accepted { due_us: now_us() + 86_400_000_000, ..accepted("shop", &["b@example.org"]) };
+    store.transaction(|store| store.accept(&later, 0)).unwrap();
+    let later = later.message;
     lease(&mut store, 1).unwrap();
     put_off(&mut store, 1, 0, now_us() + 3_600_000_000);
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
-    lease(&mut store, 2).unwrap();
-    store.transaction(|store| store.spool.release(2, now_us() + 86_400_000_000)).unwrap();
     let by = |store: &mut Store<'_>, standing| ids(&list(store, View { standing: Some(standing), ..View::default() }));
     assert_eq!((by(&mut store, Standing::Deferred), by(&mut store, Standing::Scheduled)), (vec![tried], vec![later]));
     for which in [Which::Upstream(LANE.into()), Which::Credential("shop".into()), Which::All] {

@@ -179,12 +179,12 @@ fn what_is_due_under_way_put_off_had_held_or_taken_back_gets_no_other_time() {
 #[test]
 fn what_a_copy_of_was_tried_or_held_or_a_courier_ended_over_gets_no_other_time_either() {
     for (sql, is_moved) in [
-        ("UPDATE spool_rcpt SET attempts = 1 WHERE n = 1", false),
+        ("UPDATE spool_rcpt SET tried = 1 WHERE n = 1", false),
         ("UPDATE spool_rcpt SET held = 1 WHERE n = 1", false),
         ("UPDATE spool_rcpt SET state = 2 WHERE n = 1", false),
         ("UPDATE spool_rcpt SET next_us = 1 WHERE n = 1", false),
         ("UPDATE spool_msg SET ended = 1", false),
-        ("UPDATE spool_rcpt SET attempts = 0", true),
+        ("UPDATE spool_rcpt SET tried = 0", true),
     ] {
         let mut bench = bench();
         bench.slice.credentials[0].policy.always_bcc = vec![address("archive@example.net")];
