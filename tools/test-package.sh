@@ -59,11 +59,12 @@ dpkg-deb -R "$first" "$work/next"
 sed -i "s/^Version: .*/Version: $version+later1/" "$work/next/DEBIAN/control"
 later=$work/later.deb
 dpkg-deb --build -Znone --root-owner-group "$work/next" "$later" > /dev/null
-# And one before it whose database has the form before.
+# And one before it whose database has the form before: so many steps back as there are ways for.
 earlier=$work/earlier.deb
 sed -i "s/^Version: .*/Version: $version~earlier1/" "$work/next/DEBIAN/control"
 form=$(sed -n 's/^FORM=//p' "$work/next/DEBIAN/preinst")
-sed -i "s/^FORM=.*/FORM=$((form - 1))/" "$work/next/DEBIAN/preinst"
+ways=$(find src/vault/store/schema -name '*.back.sql' | wc -l)
+sed -i "s/^FORM=.*/FORM=$((form - ways))/" "$work/next/DEBIAN/preinst"
 dpkg-deb --build -Znone --root-owner-group "$work/next" "$earlier" > /dev/null
 rm -rf "$work/next"
 say "the same to the octet: $(sha256sum < "$first" | cut -d ' ' -f 1)"
