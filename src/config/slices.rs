@@ -258,7 +258,6 @@ impl Plan {
         found.map(|(_, witness)| Some(witness)).ok_or_else(|| "its witness is not configured".to_owned())
     }
 
-    /// The anchors that the sealer makes, by the numbers of their files.
     /// Whatever is read for others than the vault: certificates, keys, secrets, authorities.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         let pairs = self.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
@@ -270,6 +269,7 @@ impl Plan {
         pairs.chain(upstreams).chain(witnesses).chain(clients).chain(webhooks).chain(turnstile)
     }
 
+    /// The anchors that the sealer makes, by the numbers of their files.
     pub fn near_anchors(&self) -> impl Iterator<Item = (u16, &Anchor)> {
         (0..).zip(self.anchors.iter().filter(|anchor| anchor.is_near()))
     }

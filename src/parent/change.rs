@@ -109,9 +109,9 @@ fn prepare(parent: &mut Parent, generation: Generation, plan: Rc<Plan>, occasion
 
 /// Where files are that were named since, and that the rules from the start may let nobody read.
 fn new_folders(parent: &Parent, after: &Plan) -> BTreeSet<PathBuf> {
-    let Ok(grounds) = outfit::parent_grounds(after, &parent.config) else { return BTreeSet::new() };
+    let Ok(folders) = outfit::folders(after, &parent.config) else { return BTreeSet::new() };
     let is_new = |folder: &PathBuf| !parent.folders.iter().any(|known| folder.starts_with(known));
-    grounds.read.into_iter().filter(is_new).collect()
+    folders.into_iter().filter(is_new).collect()
 }
 
 fn listed(folders: &BTreeSet<PathBuf>) -> String {
