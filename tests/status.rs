@@ -3,8 +3,9 @@
 
 mod support;
 
+use nix::sys::signal::Signal;
 use support::certificate::Pair;
-use support::{CREDENTIAL, Service, Setting, await_that};
+use support::{CREDENTIAL, Service, Setting, await_that, processes};
 
 fn screen(service: &Service) -> String {
     let output = service.command(&["status"]);
@@ -70,13 +71,14 @@ fn one_screen_has_all_that_a_look_is_for() {
 #[test]
 fn a_renewal_that_was_not_taken_is_told_by_the_days_of_what_is_shown() {
     let service = Service::start();
-    let doctor = || {
+    let found = |id: &str| {
         let output = service.command(&["doctor", "--json", "--offline", "--fallback-ids"]);
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let findings = report["findings"].as_array().unwrap().clone();
-        let found = findings.iter().find(|finding| finding["id"] == "tls.shown").unwrap();
+        let found = findings.iter().find(|finding| finding["id"] == id).unwrap();
         format!("{}: {}", found["level"].as_str().unwrap(), found["what"].as_str().unwrap())
     };
+    let doctor = || found("tls.shown");
     // For two days.
     Pair::rsa().write(service.folder.path());
     let reloaded = service.command(&["reload"]);
@@ -92,14 +94,38 @@ fn a_renewal_that_was_not_taken_is_told_by_the_days_of_what_is_shown() {
     std::fs::write(service.config(), text).unwrap();
     let told = object(&service);
     assert!(told["certificates"][0]["days"].as_i64().unwrap() > 1, "{told}");
+    assert_eq!(told["in_force"], false);
+    let file = "file       says something else than what the service runs by: gatepost reload\n";
+    assert!(screen(&service).contains(file));
+    assert!(found("configuration.in_force").starts_with("warn: the file says something else than what the service"));
     assert_eq!(told["shown"], serde_json::json!([{ "listener": "submission", "days": 1 }]));
     let seen = doctor();
     let late = "warn: listener \"submission\" shows a certificate that has 1 days left, and that in its file has ";
     assert!(seen.starts_with(late), "{seen}");
     let reloaded = service.command(&["reload"]);
     assert!(reloaded.status.success(), "{reloaded:?}");
+    assert_eq!(object(&service)["in_force"], true);
+    assert!(!screen(&service).contains("file  ") && found("configuration.in_force").starts_with("pass: "));
     await_that("the new one is shown", || object(&service)["shown"][0]["days"] == told["certificates"][0]["days"]);
     assert_eq!(doctor(), "pass: 1 listeners show what their files have");
+    service.stop();
+}
+
+#[test]
+fn a_process_that_somebody_stopped_is_there_and_is_named() {
+    let service = Service::start();
+    assert_eq!(object(&service)["processes"]["stopped"], serde_json::json!([]));
+    let listener = processes::child(service.pid(), "listener");
+    processes::signal(listener, Signal::SIGSTOP);
+    await_that("it is named", || object(&service)["processes"]["stopped"] == serde_json::json!(["listener"]));
+    assert!(screen(&service).contains("processes  there=9 missing=- stopped=listener\n"));
+    let output = service.command(&["doctor", "--json", "--offline", "--fallback-ids"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let what = format!("listener ({listener}) is stopped: a signal, or a debugger");
+    let told = report["findings"].as_array().unwrap().iter().any(|finding| finding["what"] == what.as_str());
+    assert!(told && output.status.code() == Some(1), "{report}");
+    processes::signal(listener, Signal::SIGCONT);
+    await_that("it goes on", || object(&service)["processes"]["stopped"] == serde_json::json!([]));
     service.stop();
 }
 

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -31,6 +32,7 @@ use crate::ipc::admin::credential::{Command as Credentials, Entry, Response as L
 use crate::ipc::admin::{Command, Response};
 use crate::mail::unseen::is_unseen;
 use crate::parent;
+use crate::sandbox;
 use crate::vault::audit::visible::visible_json;
 
 /// How long a service that runs may take to say which credentials it has: without its word there is a line more, or less.
@@ -89,7 +91,8 @@ fn examine(path: &Path, peopled: bool) -> Report {
         Ok(plan) => plan,
         Err(errors) => return Report { errors: errors.0, ..Report::default() },
     };
-    let (errors, mut warnings) = contents(path, &plan, false);
+    let (mut errors, mut warnings) = contents(path, &plan, false);
+    errors.extend(closed(&plan).into_iter().map(|line| format!("{}: {line}", path.display())));
     let listed = if peopled { Vec::new() } else { listed(&plan) };
     if plan.credentials.is_empty() && (peopled || !listed.is_empty()) {
         plan.warnings.retain(|warning| !warning.ends_with(NO_CREDENTIAL));
@@ -98,6 +101,17 @@ fn examine(path: &Path, peopled: bool) -> Report {
     let doubled = doubled::doubled(&plan.credentials, kept);
     warnings.extend(doubled.iter().map(|text| format!("{}: warning: {text}", path.display())));
     Report { summary: summary(path, &plan), warnings: [plan.warnings, warnings].concat(), errors }
+}
+
+/// What root can open and the service can't, whose it is: as it runs, or else as its state shows.
+fn closed(plan: &Plan) -> Vec<String> {
+    if !geteuid().is_root() {
+        return Vec::new();
+    }
+    let running = control::listener(&plan.runtime_directory).ok().flatten().flatten().and_then(parent::family);
+    let running = running.as_ref().map(|(parent, _)| parent);
+    let user = running.map(|parent| parent.user).or_else(|| parent::owner(&plan.state_directory)).unwrap_or(0);
+    parent::foreseen::files(plan, &sandbox::parents_rights(user, running))
 }
 
 /// The credentials of the running service, as far as it can be asked.

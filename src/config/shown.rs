@@ -24,6 +24,8 @@ const NAMED: [(&str, &str); 7] = [
 ];
 /// A place that is named in the part of a URL that hosts use for passwords, too.
 const URLS: [&str; 2] = ["url", "token_url"];
+/// Of a program, which may be told a password in them.
+const ARGUMENTS: &str = "arguments";
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +139,7 @@ fn shown(text: &str, key: &str, value: &Spanned<DeValue<'_>>) -> String {
     let is_secret =
         (key.starts_with("password") || SECRETS.contains(&key) || key == "scram") && !key.ends_with("_file");
     match (value.get_ref(), said) {
+        (DeValue::Array(list), _) if key == ARGUMENTS => format!("(set, {} arguments)", list.len()),
         _ if is_secret && !is_reference => format!("(set, {} characters)", said.map_or(0, |said| said.chars().count())),
         (_, Some(said)) if URLS.contains(&key) => match said.split_once('?') {
             Some((before, query)) => format!("{before:?} (and a query, {} characters)", query.chars().count()),

@@ -228,6 +228,8 @@ pub struct VaultSlice {
     pub turnstile: bool,
     pub hooks: Vec<Hook>,
     pub alerts: Option<Alerts>,
+    /// Of the file that all this is of, as `shown::change::Written` has it: for who asks whether it was changed since.
+    pub written: [u8; 32],
 }
 
 /// Where a provider tells what became of mail that one upstream has taken.

@@ -141,6 +141,7 @@ impl Plan {
             webhooks: self.webhooks.iter().map(Webhook::rule).collect(),
             turnstile: self.turnstile.is_some(),
             alerts: self.alerts.clone(),
+            written: self.written.digest(),
             // Who opens their secrets adds them.
             hooks: Vec::new(),
             hash_deadline: self.limits.hash_deadline,

@@ -21,10 +21,10 @@ mod lender;
 mod offline;
 mod opened;
 mod outfit;
+mod owners;
 mod people;
 mod post;
 mod replace;
-mod restore;
 mod run;
 mod state;
 mod stop;
@@ -67,9 +67,9 @@ const PROPERTY: usize = 200;
 pub use bind::foresee as foresee_addresses;
 pub use offline::become_vault;
 pub use outfit::{folders, posts};
+pub use owners::{Owners, owner, owners};
 pub use people::needed;
-pub use post::{TITLE, family};
-pub use restore::{Owners, owners};
+pub use post::{Family, TITLE, family};
 pub use state::{CONTROL_SOCKET, SEAL, has_room};
 
 /// How far the service as a whole has come.

@@ -9,9 +9,12 @@ use crate::sys::running::{self, Process};
 /// What each process below the parent is called, before its post.
 pub const TITLE: &str = "gatepost: ";
 
+/// The parent of a service, and those below it.
+pub type Family = (Process, Vec<Process>);
+
 /// The parent of a running service and those below it, also the mailers, which its launcher starts. None where the system shows no
 /// such thing, or it is gone.
-pub fn family(parent: i32) -> Option<(Process, Vec<Process>)> {
+pub fn family(parent: i32) -> Option<Family> {
     running::family(parent, &format!("{TITLE}{LAUNCHER}"))
 }
 

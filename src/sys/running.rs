@@ -18,6 +18,8 @@ pub struct Process {
     pub capabilities: u64,
     /// What it runs is not the file of that name any more. None where we may not look.
     pub replaced: Option<bool>,
+    /// It does nothing until somebody lets it go on: SIGSTOP, or a debugger.
+    pub stopped: bool,
 }
 
 /// A process and those that it started, and those that one of these started, if its title is `relay`. None where the system shows
@@ -79,6 +81,7 @@ mod linux {
             replaced: fs::read_link(format!("/proc/{pid}/exe"))
                 .ok()
                 .map(|path| path.as_os_str().to_string_lossy().ends_with(" (deleted)")),
+            stopped: field(&status, "State").is_some_and(|state| state.starts_with(['T', 't'])),
         })
     }
 
@@ -101,6 +104,12 @@ mod linux {
                 (head.user, head.filtered, head.replaced),
                 (nix::unistd::geteuid().as_raw(), false, Some(false))
             );
+            let is_stopped = || family(own, "").unwrap().1.iter().any(|other| other.pid == pid && other.stopped);
+            assert!(!is_stopped());
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP).unwrap();
+            while !is_stopped() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(family(i32::MAX, "").is_none());

@@ -194,6 +194,7 @@ impl Bench {
             turnstile: false,
             hooks: Vec::new(),
             alerts: None,
+            written: [0; 32],
             hash_deadline: Duration::from_secs(20),
             audit: Audit::default(),
             limits: VaultLimits {

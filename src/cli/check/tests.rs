@@ -112,6 +112,22 @@ fn a_key_that_fits_its_certificate_is_ok() {
 }
 
 #[test]
+fn what_root_can_open_and_its_service_can_not_is_refused() {
+    if !geteuid().is_root() {
+        eprintln!("not tried: who isn't root sees what its service sees");
+        return;
+    }
+    let house = House::new();
+    let own = |name: &str, user| std::os::unix::fs::chown(house.0.path().join(name), Some(user), None).unwrap();
+    own("key.pem", 4711);
+    let errors = house.examine("chain.pem", "key.pem", "password").errors;
+    let told = format!("{}: can't be opened by the service: ", house.0.path().join("key.pem").display());
+    assert!(errors.len() == 1 && errors[0].contains(&told), "{errors:#?}");
+    own("key.pem", 0);
+    assert_eq!(house.examine("chain.pem", "key.pem", "password").errors, [""; 0]);
+}
+
+#[test]
 fn a_file_that_is_not_what_it_should_be_is_one_clear_line() {
     let house = House::new();
     house.write("empty", "", 0o600);

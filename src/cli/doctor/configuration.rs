@@ -69,4 +69,22 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
         );
     }
     sheet.pass_unless_told("configuration.odd", "nothing in it is odd");
+    in_force(look, sheet);
+}
+
+/// All else here is of the file, which the service may not have read yet.
+fn in_force(look: &Look<'_>, sheet: &mut Sheet) {
+    let id = "configuration.in_force";
+    match &look.overview {
+        Err(why) => sheet.skip(id, "whether the service runs by this file", why.clone()),
+        Ok(overview) if overview.written == look.plan.written.digest() => {
+            sheet.pass(id, "the service runs by what the file says");
+        }
+        Ok(_) => sheet.warn(
+            id,
+            "the file says something else than what the service runs by: it was changed and not loaded, or is another one",
+            "what is said here of the configuration is not what holds; at the next start it is",
+            "gatepost reload, which says what that changes",
+        ),
+    }
 }

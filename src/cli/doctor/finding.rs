@@ -3,10 +3,11 @@
 use super::pages::{PAGE, located};
 
 /// Everything that is looked at, by its family and its own name. `docs/checklist.md` has each of them.
-pub const CHECKS: [&str; 52] = [
+pub const CHECKS: [&str; 53] = [
     "configuration.loads",
     "configuration.files",
     "configuration.odd",
+    "configuration.in_force",
     "permissions.configuration",
     "permissions.secrets",
     "permissions.state",

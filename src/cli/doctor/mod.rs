@@ -31,6 +31,7 @@ use super::Config;
 use crate::cli::out::say;
 use crate::config::Config as Configuration;
 use crate::config::plan::Plan;
+use crate::ipc::admin::overview::Overview;
 use crate::vault::audit::visible::visible_json;
 pub use audit::taken;
 use finding::{Level, Sheet};
@@ -67,6 +68,8 @@ struct Look<'a> {
     service: Service,
     /// Those of the running vault and of the file, or of the file alone.
     accounts: Vec<service::Account>,
+    /// What the running one tells of itself; else why it doesn't.
+    overview: Result<Overview, String>,
 }
 
 impl Doctor {
@@ -94,7 +97,8 @@ impl Doctor {
         };
         let service = Service::find(&plan);
         let accounts = service::accounts(&plan, &service, &mut sheet);
-        let look = Look { doctor: self, plan: &plan, service, accounts };
+        let overview = service::overview(&plan, &service);
+        let look = Look { doctor: self, plan: &plan, service, accounts, overview };
         let families: [fn(&Look<'_>, &mut Sheet); 15] = [
             configuration::look,
             permissions::look,

@@ -203,7 +203,8 @@ mod tests {
         };
         let plan = crate::config::Config::load(&path).unwrap();
         let told = |service: Service| {
-            let looked = Look { doctor: &doctor, plan: &plan, service, accounts: Vec::new() };
+            let looked =
+                Look { doctor: &doctor, plan: &plan, service, accounts: Vec::new(), overview: Err(String::new()) };
             let mut sheet = Sheet::default();
             look(&looked, &mut sheet);
             crate::cli::doctor::users::look(&looked, &mut sheet);

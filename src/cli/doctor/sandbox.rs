@@ -49,7 +49,7 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     let Some((head, children)) = look.service.family() else {
         return skip("this system does not show its processes, or they are out of sight", sheet);
     };
-    roles(look, children, sheet);
+    roles(look, head, children, sheet);
     judge(head, children, |role, name| expected(look, role, name), sheet);
 }
 
@@ -58,21 +58,30 @@ fn skip(why: &str, sheet: &mut Sheet) {
 }
 
 /// Every process that the configuration asks for.
-fn roles(look: &Look<'_>, children: &[Process], sheet: &mut Sheet) {
+fn roles(look: &Look<'_>, head: &Process, children: &[Process], sheet: &mut Sheet) {
     let missing: Vec<String> = parent::posts(look.plan)
         .iter()
         .map(|post| post.to_string())
         .filter(|post| !children.iter().any(|child| child.title.strip_prefix(TITLE) == Some(post)))
         .collect();
-    match missing.is_empty() {
-        true => sheet.pass("sandbox.roles", "every process that the configuration asks for is there"),
-        false => sheet.fail(
+    if !missing.is_empty() {
+        sheet.fail(
             "sandbox.roles",
             format!("these processes are not there: {}", missing.join(", ")),
             "what they do is not done, or the configuration was changed and not loaded",
             "look at the log for why; after a change: gatepost reload",
-        ),
+        );
     }
+    for stopped in std::iter::once(head).chain(children).filter(|process| process.stopped) {
+        let (title, pid) = (stopped.title.strip_prefix(TITLE).unwrap_or("parent"), stopped.pid);
+        sheet.fail(
+            "sandbox.roles",
+            format!("{title} ({pid}) is stopped: a signal, or a debugger"),
+            "it is there and does nothing, and whoever needs it waits",
+            format!("kill -CONT {pid}, once you know who stopped it; or restart the service"),
+        );
+    }
+    sheet.pass_unless_told("sandbox.roles", "every process that the configuration asks for is there");
 }
 
 /// The user that a role is to be; a mailer may be another for its upstream, of this name.

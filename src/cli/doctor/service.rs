@@ -1,8 +1,5 @@
 //! The service that runs, if one does, whose it is, and the credentials that are in force.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,10 +9,10 @@ use crate::cli::control::{self, Undone};
 use crate::config::plan::Plan;
 use crate::ipc::admin::credential::{Command, KeyEntry, Response};
 use crate::ipc::admin::load::Obstacle;
+use crate::ipc::admin::overview::Overview;
 use crate::ipc::admin::{Command as Any, Response as Answer};
-use crate::parent::family;
+use crate::parent::{self, Family};
 use crate::policy::Policy;
-use crate::sys::running::Process;
 
 /// How long it may be silent: its vault gives its store 5 seconds to answer. Whoever is silent then is asked nothing more.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -23,9 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(7);
 /// How often the processes are looked at, at most, until all of them have become what they are to be.
 const LOOKS: u32 = 20;
 const NAP: Duration = Duration::from_millis(50);
-
-/// The parent of the service and that one's children, with the mailers, which its launcher starts.
-pub type Family = (Process, Vec<Process>);
 
 pub enum Service {
     /// Its processes, where the system shows them.
@@ -72,25 +66,15 @@ impl Service {
         match (self.family(), self) {
             (Some((parent, _)), _) => Some(parent.user),
             (None, Self::Closed(_)) => None,
-            (None, _) => Some(owner(state).unwrap_or(us)),
+            (None, _) => Some(parent::owner(state).unwrap_or(us)),
         }
-    }
-}
-
-/// Whose the state is: of root's service the vault's part is another's, of anybody else's all is one user's. A state directory that
-/// alone is somebody's is no sign of that: it was given away.
-fn owner(state: &Path) -> Option<u32> {
-    let owner = fs::metadata(state).ok()?.uid();
-    match fs::metadata(state.join("db")) {
-        Ok(db) if owner != 0 && db.uid() != owner => None,
-        _ => Some(owner),
     }
 }
 
 /// The family of a parent, when none of it was made a moment ago: such a child is a copy of its parent, with its title and user, until
 /// it becomes what it is to be. What stays so is no child of ours, and is told as it is.
 fn settled(parent: i32) -> Option<Family> {
-    settle(|| family(parent))
+    settle(|| parent::family(parent))
 }
 
 fn settle(look: impl Fn() -> Option<Family>) -> Option<Family> {
@@ -171,10 +155,13 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
     Ok(all)
 }
 
-/// When what each listener of the running service shows ends, in Unix seconds.
-pub fn shown(plan: &Plan) -> Result<BTreeMap<String, u64>, String> {
+/// What the running service tells of itself; else why it doesn't.
+pub fn overview(plan: &Plan, service: &Service) -> Result<Overview, String> {
+    if let Some(why) = service.silence() {
+        return Err(why.to_owned());
+    }
     match control::ask_within(&plan.runtime_directory, Any::Overview, PATIENCE) {
-        Ok(Some(Answer::Overview(overview))) => Ok(overview.shown),
+        Ok(Some(Answer::Overview(overview))) => Ok(*overview),
         Ok(_) => Err("it gave another answer".to_owned()),
         Err(undone) => Err(undone.into()),
     }
@@ -182,7 +169,11 @@ pub fn shown(plan: &Plan) -> Result<BTreeMap<String, u64>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
+    use crate::sys::running::Process;
 
     #[test]
     fn a_child_that_was_just_made_is_waited_for_and_one_that_stays_so_is_told() {

@@ -9,7 +9,6 @@ use webpki::EndEntityCert;
 use super::Look;
 use super::exposure::is_exposed;
 use super::finding::Sheet;
-use super::service;
 use super::unseen::Unseen;
 use crate::certificate::validity;
 use crate::cli::check;
@@ -106,13 +105,9 @@ fn names(listener: &Listener, hostname: &str, chains: &[(u16, Chain)], sheet: &m
 
 /// A renewal that the running service has not taken ends nothing until what it shows ends.
 fn shown(look: &Look<'_>, chains: &[(u16, Chain)], sheet: &mut Sheet) {
-    let told = match look.service.silence() {
-        Some(why) => Err(why.to_owned()),
-        None => service::shown(look.plan),
-    };
-    let shown = match told {
-        Ok(shown) => shown,
-        Err(why) => return sheet.skip("tls.shown", "the certificates that the running service shows", why),
+    let shown = match &look.overview {
+        Ok(overview) => &overview.shown,
+        Err(why) => return sheet.skip("tls.shown", "the certificates that the running service shows", why.clone()),
     };
     let now = UnixTime::now();
     for listener in &look.plan.listeners {

@@ -18,6 +18,7 @@ use crate::ipc::admin::overview::Overview;
 use crate::ipc::admin::route::{Command as Routes, Response as Routed, State};
 use crate::ipc::admin::{Command, Response};
 use crate::parent::{self, TITLE};
+use crate::sys::running::Process;
 use crate::vault::audit::archive::Archive;
 
 /// A vault that is ready says these at once; a balancer that checks by this command has no time for one that is not.
@@ -27,8 +28,9 @@ const LONGEST: u64 = 1 << 20;
 
 #[derive(Debug, Default)]
 pub struct Screen {
-    /// How many processes there are, and which the configuration asks for and are not there.
-    roles: Option<(usize, Vec<String>)>,
+    processes: Option<Processes>,
+    /// The service runs by what the file says. None where either can't be known.
+    in_force: Option<bool>,
     overview: Option<Overview>,
     /// None where nobody says.
     routes: Option<Vec<State>>,
@@ -40,6 +42,15 @@ pub struct Screen {
     head: Option<(u64, u64)>,
     /// How long ago each anchor took a head, in microseconds, as far as the log tells. None where that can't be read.
     anchors: Option<Vec<(String, Option<u64>)>>,
+}
+
+#[derive(Debug)]
+struct Processes {
+    there: usize,
+    /// Those that the configuration asks for and are not there.
+    missing: Vec<String>,
+    /// Those that do nothing until somebody lets them go on.
+    stopped: Vec<String>,
 }
 
 impl Screen {
@@ -62,7 +73,8 @@ impl Screen {
         let mut screen = Self { overview, routes, alerts, ..Self::default() };
         // With a file that has mistakes by now, what it names is not known.
         let Ok(plan) = Config::load(config) else { return screen };
-        screen.roles = roles(&plan, runtime);
+        screen.processes = processes(&plan, runtime);
+        screen.in_force = screen.overview.as_ref().map(|overview| overview.written == plan.written.digest());
         screen.certificates =
             Some(plan.certificates.iter().map(|pair| (pair.chain.to_string(), days(&pair.chain))).collect());
         let newest = Archive::open(&plan.state_directory.join("audit")).and_then(|archive| archive.newest());
@@ -73,11 +85,15 @@ impl Screen {
 
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        if let Some((there, missing)) = &self.roles {
+        if let Some(Processes { there, missing, stopped }) = &self.processes {
             let missing = if missing.is_empty() { "-".to_owned() } else { missing.join(", ") };
-            lines.push(format!("{:<10} there={there} missing={missing}", "processes"));
+            let stopped = if stopped.is_empty() { String::new() } else { format!(" stopped={}", stopped.join(", ")) };
+            lines.push(format!("{:<10} there={there} missing={missing}{stopped}", "processes"));
         }
-        if let Some(Overview { sessions, edges, more, shown: _ }) = &self.overview {
+        if self.in_force == Some(false) {
+            lines.push(format!("{:<10} says something else than what the service runs by: gatepost reload", "file"));
+        }
+        if let Some(Overview { sessions, edges, more, shown: _, written: _ }) = &self.overview {
             lines.push(format!("{:<10} {sessions}", "sessions"));
             lines.extend(edges.iter().map(|edge| {
                 let suspended = if edge.suspended { " suspended" } else { "" };
@@ -114,7 +130,10 @@ impl Screen {
 
     /// The same, by names; null for what could not be seen.
     pub fn members(&self) -> Vec<(&'static str, Value)> {
-        let roles = self.roles.as_ref().map(|(there, missing)| json!({ "there": there, "missing": missing }));
+        let processes = self.processes.as_ref();
+        let processes = processes.map(
+            |Processes { there, missing, stopped }| json!({ "there": there, "missing": missing, "stopped": stopped }),
+        );
         let limits = self.overview.as_ref().map(|overview| {
             let each = overview.edges.iter().map(|edge| {
                 json!({
@@ -132,7 +151,8 @@ impl Screen {
             |(name, age): &(String, Option<u64>)| json!({ "anchor": name, "seconds": age.map(|age| age / 1_000_000) });
         let anchors = self.anchors.as_ref().map(|all| all.iter().map(anchor).collect::<Value>());
         vec![
-            ("processes", roles.into()),
+            ("processes", processes.into()),
+            ("in_force", self.in_force.into()),
             ("sessions", self.overview.as_ref().map(|overview| overview.sessions).into()),
             ("limits", limits.into()),
             ("limits_more", self.overview.as_ref().map(|overview| overview.more).into()),
@@ -189,11 +209,13 @@ fn told_object(alerts: &Result<Known, String>) -> Value {
 }
 
 /// None where the system doesn't show its processes.
-fn roles(plan: &Plan, runtime: &Path) -> Option<(usize, Vec<String>)> {
-    let (_, children) = parent::family(control::listener(runtime).ok()??.as_ref().copied()?)?;
+fn processes(plan: &Plan, runtime: &Path) -> Option<Processes> {
+    let (parent, children) = parent::family(control::listener(runtime).ok()??.as_ref().copied()?)?;
     let is_there = |post: &String| children.iter().any(|child| child.title.strip_prefix(TITLE) == Some(post));
     let missing = parent::posts(plan).iter().map(ToString::to_string).filter(|post| !is_there(post)).collect();
-    Some((children.len() + 1, missing))
+    let name = |process: &Process| process.title.strip_prefix(TITLE).unwrap_or("parent").to_owned();
+    let stopped = std::iter::once(&parent).chain(&children).filter(|process| process.stopped).map(name).collect();
+    Some(Processes { there: children.len() + 1, missing, stopped })
 }
 
 fn days(chain: &crate::config::source::Source) -> Option<i64> {

@@ -7,12 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use super::Before;
 use crate::cli::control;
 use crate::config::plan::Plan;
-use crate::parent::{self, foreseen};
+use crate::parent::{self, Family, foreseen};
 use crate::sandbox;
-use crate::sys::running::Process;
-
-/// The parent that runs, and its children.
-type Family = (Process, Vec<Process>);
 
 /// Errors: all that the next start would refuse, a line each. Nothing was done.
 pub fn demand(plan: &Plan, before: &Before) -> Result<(), String> {
@@ -67,6 +63,7 @@ mod tests {
     use crate::config::Config;
     use crate::role::TABLE;
     use crate::sandbox::FALLBACK_ID_BASE;
+    use crate::sys::running::Process;
 
     #[test]
     fn made_up_users_are_known_by_the_children_that_have_them() {

@@ -49,6 +49,18 @@ impl Written {
         Self(all)
     }
 
+    /// Of all of it: two files have one digest when they say the same, whatever their order, spacing and comments.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut whole = Sha256::new();
+        for (key, (_, value)) in &self.0 {
+            // A key has no line feed as it stands here, and a value's digest one length.
+            whole.update(key.as_bytes());
+            whole.update(b"\n");
+            whole.update(value);
+        }
+        whole.finalize().into()
+    }
+
     /// What is different in `after`, by key.
     pub fn changes(&self, after: &Self) -> Vec<Change> {
         let shown = |value: &(String, [u8; 32])| value.0.chars().take(VALUE).collect::<String>();
@@ -87,6 +99,9 @@ mod tests {
             ]
         );
         assert!(changes(before, before).is_empty());
+        let digest = |text: &str| Written::of(text).digest();
+        assert_ne!(digest(before), digest(after));
+        assert_eq!(digest(before), digest(&format!("# said of it\n\n{before}")));
     }
 
     #[test]
@@ -100,5 +115,6 @@ mod tests {
         assert!(!changes.is_empty());
         assert!(!format!("{changes:?}").contains("fish") && !format!("{changes:?}").contains("bones"), "{changes:?}");
         assert!(changes.iter().any(|(key, ..)| key == "upstream[u].password"), "{changes:?}");
+        assert_ne!(Written::of(&with("swordfish")).digest(), Written::of(&with("trombones")).digest());
     }
 }

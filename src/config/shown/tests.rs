@@ -86,6 +86,15 @@ fn what_is_written_is_shown_with_its_line_and_no_secret_of_it() {
 }
 
 #[test]
+fn what_a_program_is_told_is_counted() {
+    let text = "[[upstream]]\nname = \"p\"\nkind = \"sendmail\"\ncommand = \"/bin/x\"\narguments = [\"--password\", \"hunter2\"]\n";
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let mut found = Vec::new();
+    walk(&Text::of(text), "", tree.get_ref(), &mut |setting, _| found.push((setting.path, setting.value)));
+    assert!(found.contains(&("upstream[p].arguments".to_owned(), "(set, 2 arguments)".to_owned())), "{found:?}");
+}
+
+#[test]
 fn what_holds_without_being_written_means_the_same_when_it_is_written() {
     let (_folder, path) = written(FILE);
     let plan = Config::load(&path).unwrap();

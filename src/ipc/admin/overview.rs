@@ -37,6 +37,8 @@ pub struct Overview {
     pub more: u64,
     /// Each listener that shows certificates, and when the first of those ends, in Unix seconds.
     pub shown: BTreeMap<String, u64>,
+    /// The digest of what the configuration in force says.
+    pub written: [u8; 32],
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub fn look(vault: &Vault) -> Overview {
     });
     let more = u64::try_from(edges.len().saturating_sub(MOST)).unwrap_or(u64::MAX);
     edges.truncate(MOST);
-    Overview { sessions: authority.present(), edges, more, shown: expiries(vault) }
+    Overview { sessions: authority.present(), edges, more, shown: expiries(vault), written: authority.slice.written }
 }
 
 /// Every limit of which little is left, of every credential.
