@@ -1,5 +1,5 @@
-//! Claim: some 20,000 TLS connections, over both TLS versions and many at a time, end with every process alive and none
-//! killed by its system call filter.
+//! Claim: thousands of TLS connections, over both TLS versions and many at a time, end with every process alive and none
+//! killed by its system call filter. 4,000; `GATEPOST_LONG=1` makes it 20,000.
 
 mod support;
 
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use support::smtp::{restricted, trusting};
 use support::{CREDENTIAL, Service, Setting, Smtp, processes};
 
-const CONNECTIONS: u32 = 20_000;
 const AT_A_TIME: u32 = 8;
 
 #[test]
-fn twenty_thousand_tls_connections_kill_nobody() {
+fn thousands_of_tls_connections_kill_nobody() {
+    let connections = if std::env::var_os("GATEPOST_LONG").is_some() { 20_000 } else { 4000 };
     let service = Service::start_with(&Setting { limits: "idle_strange = \"2m\"".to_owned(), ..Setting::default() });
     let secret = service.add_credential();
     let before = processes::children(service.pid());
@@ -23,7 +23,7 @@ fn twenty_thousand_tls_connections_kill_nobody() {
             let version = if client % 2 == 0 { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
             let (port, config, done) = (service.smtp, restricted(&service.pair, version), Arc::clone(&done));
             std::thread::spawn(move || {
-                while done.fetch_add(1, Ordering::Relaxed) < CONNECTIONS {
+                while done.fetch_add(1, Ordering::Relaxed) < connections {
                     let mut session = Smtp::connect(port).secure(&config);
                     // Every other one leaves without a word, as strangers do.
                     if client % 4 < 2 {

@@ -43,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// nothing is expected any more where the one before serves on, or nothing is held for the next one.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// A command that only asks somebody else for the restart ends at once, and that one begins within this. Then it is no restart.
+const UNTOUCHED: Duration = Duration::from_secs(30);
+
 const UNHELD: &str = "restarts a service of a version that lends its listening sockets to nobody: connections are refused until it \
                       serves again, unless systemd keeps the sockets (FileDescriptorStoreMax= in its unit)";
 
@@ -137,6 +140,7 @@ impl Upgrade {
     ) -> Result<Lender, Undone> {
         let began = Instant::now();
         let mut failed: Option<(String, Instant)> = None;
+        let mut ended: Option<Instant> = None;
         loop {
             held.lend_for(GLANCE);
             let state = State::look(runtime, before);
@@ -147,6 +151,9 @@ impl Upgrade {
                 tell(&format!("{how}: it is looked whether the service comes all the same"));
                 failed = Some((how, Instant::now()));
             }
+            if !running.is_there() {
+                ended.get_or_insert_with(Instant::now);
+            }
             // Whoever lost the terminal is not there to start the service.
             let why = if interrupt.came_but(Signal::SIGHUP) {
                 "interrupted".to_owned()
@@ -155,6 +162,8 @@ impl Upgrade {
                 && at.elapsed() >= SETTLED
             {
                 how.clone()
+            } else if matches!(state, State::Unchanged) && ended.is_some_and(|at| at.elapsed() >= UNTOUCHED) {
+                format!("{} ended, and nothing was restarted", running.name())
             } else if began.elapsed() >= self.timeout {
                 let how = failed.as_ref().map(|(how, _)| format!(" ({how})")).unwrap_or_default();
                 format!("the service did not come back within {} s{how}", self.timeout.as_secs_f32())

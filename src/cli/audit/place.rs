@@ -42,6 +42,9 @@ impl Place {
         }
         let places = self.places()?;
         let (audit, latest) = (audit_directory(&places.state_directory), Latest::of(&places));
+        if audit.exists() && !audit.is_dir() {
+            return Err(format!("{}: is no directory: no log of a service is there", audit.display()));
+        }
         if let Some(waiting) = latest.waiting {
             eprintln!("gatepost: {}", visible(&waiting));
         } else if latest.published.is_none() {
@@ -154,5 +157,25 @@ impl Latest {
             }
         }
         latest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_directory_is_no_log_without_events() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("gatepost.toml");
+        let text = format!(
+            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\nruntime_directory = {state:?}\n\
+             [[listener]]\nname = \"local\"\naddress = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n",
+            state = home.path()
+        );
+        std::fs::write(&config, text).unwrap();
+        std::fs::write(home.path().join("audit"), "").unwrap();
+        let why = Place { config, directory: None }.files().unwrap_err();
+        assert!(why.ends_with("/audit: is no directory: no log of a service is there"), "{why}");
     }
 }
