@@ -9,7 +9,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use gatepost::sink::{Options, Sink};
@@ -221,6 +221,14 @@ fn a_backup_that_is_not_whole_or_not_ours_is_refused_and_nothing_is_touched() {
         refused(why);
     }
     fs::write(&path, &manifest).unwrap();
+    // No room for it: files of a few KiB at most.
+    let program = gatepost().get_program().to_owned();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"]).arg(program).arg("restore").arg(&backup);
+    let output = command.args(["--fallback-ids", "--config"]).arg(service.config()).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("nothing of it stays"), "{}", said(&output));
+    let left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
     // A restore that a power cut broke off between the two folders: what is there is not served, and it goes on.
     let unfinished = state.join("restore-unfinished");
     fs::create_dir_all(state.join("audit")).unwrap();

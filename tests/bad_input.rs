@@ -6,9 +6,10 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Pair, Setting, configuration, free_port, gatepost, is_root};
+use support::{Pair, Setting, await_that, configuration, free_port, gatepost, is_root};
 use tempfile::TempDir;
 
 /// A place with a configuration that would start, to be spoilt.
@@ -82,6 +83,21 @@ fn what_is_no_command_line_is_shown_as_a_terminal_may_have_it() {
 }
 
 const FALLBACK: &[&str] = &["--fallback-ids"];
+
+#[test]
+fn a_command_that_has_a_secret_leaves_no_core() {
+    let program = gatepost().get_program().to_owned();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh"]).arg(program).args(["credential", "hash"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    await_that("it lets no core be written", || {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        limits.lines().any(|line| line.starts_with("Max core file size") && words(line)[4] == "0")
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
 
 #[test]
 fn a_port_in_use() {

@@ -106,6 +106,12 @@ fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows(
     assert!(done(&service.command(&["audit", "query"])).contains("sealer.refused"));
     assert_mail_flows(&service, &secret, "unsealed");
     assert_eq!(obstacles(&service), (Some(3), json!(["sealer"])), "mail is taken, and nothing of it is signed");
+    let doctor = service.command(&["doctor", "--offline", "--fallback-ids"]);
+    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(
+        told.contains("mail is taken, and nothing signs the audit log") && doctor.status.code() == Some(1),
+        "{told}"
+    );
 
     // As "The audit log after a mishap" says.
     let refused = service.command(&["audit", "resume"]);

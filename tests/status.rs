@@ -118,7 +118,12 @@ fn a_process_that_somebody_stopped_is_there_and_is_named() {
     let listener = processes::child(service.pid(), "listener");
     processes::signal(listener, Signal::SIGSTOP);
     await_that("it is named", || object(&service)["processes"]["stopped"] == serde_json::json!(["listener"]));
-    assert!(screen(&service).contains("processes  there=9 missing=- stopped=listener\n"));
+    let seen = service.command(&["status"]);
+    let said = String::from_utf8_lossy(&seen.stdout);
+    assert!(said.starts_with("not ready: stopped\n") && seen.status.code() == Some(3), "{said}");
+    assert!(said.contains("processes  there=9 missing=- stopped=listener\n"), "{said}");
+    let told = object(&service);
+    assert_eq!((&told["ready"], &told["obstacles"]), (&false.into(), &serde_json::json!(["stopped"])));
     let output = service.command(&["doctor", "--json", "--offline", "--fallback-ids"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let what = format!("listener ({listener}) is stopped: a signal, or a debugger");
@@ -126,6 +131,12 @@ fn a_process_that_somebody_stopped_is_there_and_is_named() {
     assert!(told && output.status.code() == Some(1), "{report}");
     processes::signal(listener, Signal::SIGCONT);
     await_that("it goes on", || object(&service)["processes"]["stopped"] == serde_json::json!([]));
+    assert!(screen(&service).starts_with("ready\n"));
+    let courier = processes::child(service.pid(), "courier sink");
+    processes::signal(courier, Signal::SIGSTOP);
+    await_that("it is named", || object(&service)["processes"]["stopped"] == serde_json::json!(["courier sink"]));
+    assert!(screen(&service).starts_with("ready\n"), "mail is taken without it");
+    processes::signal(courier, Signal::SIGCONT);
     service.stop();
 }
 

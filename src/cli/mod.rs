@@ -39,6 +39,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config;
 use crate::vault::audit::visible::visible;
@@ -165,10 +166,18 @@ struct Config {
 /// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status`, `alert status`, `doctor` and
 /// `sendmail` have codes of their own.
 pub fn main() -> ExitCode {
+    leave_no_core();
     let words: Vec<OsString> = std::env::args_os().collect();
     match sendmail::called(&words) {
         Some((name, rest)) => sendmail::start(&name, rest),
         None => run(words),
+    }
+}
+
+/// Commands hold secrets: what is in memory goes into no file when one dies. What they start may ask for it again.
+fn leave_no_core() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_CORE) {
+        let _ = setrlimit(Resource::RLIMIT_CORE, 0, most);
     }
 }
 

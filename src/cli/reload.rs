@@ -1,7 +1,7 @@
 //! `gatepost reload`: the service takes the configuration as it is now, and this says what that changed, or why it didn't.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ struct Done {
 
 impl Reload {
     pub fn run(&self) -> ExitCode {
+        let begun = Instant::now();
         match (self.ask(), self.json) {
             (Ok(done), true) => say!("{}", visible_json(&done.object().to_string())),
             (Ok(done), false) => done.lines().iter().for_each(|line| say!("{}", visible(line))),
@@ -45,6 +46,10 @@ impl Reload {
                     say!("{}", visible_json(&json!({ "reloaded": false, "reason": reason }).to_string()));
                 }
                 return fail(&format!("reload refused, nothing was changed: {reason}"));
+            }
+            // Who was silent has heard it.
+            (Err(Undone::Unreachable(reason)), _) if begun.elapsed() >= PATIENCE => {
+                return fail(&format!("{reason}: the reload may be carried out yet, and its log says so then"));
             }
             (Err(Undone::Unreachable(reason)), _) => return fail(&reason),
         }

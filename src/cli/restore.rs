@@ -22,7 +22,7 @@ use crate::parent::{self, Owners};
 use crate::sys::plain;
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::visible::visible_json;
-use crate::vault::restored::MARK;
+use crate::vault::restored::{MARK, UNFINISHED};
 use swap::Swap;
 use told::Told;
 
@@ -80,7 +80,10 @@ impl Restore {
             ));
         }
         let placed = self.place(&plan, &manifest, &owners, &swap);
-        placed.map_err(|error| format!("restoring to {}: {error}", state.display()))?;
+        placed.map_err(|error| {
+            let undone = if clear(state) { "nothing of it stays" } else { "the same command goes on with it" };
+            format!("restoring to {}: {error}: {undone}", state.display())
+        })?;
         Ok(Told::of(&plan, manifest, &swap))
     }
 
@@ -124,7 +127,7 @@ impl Restore {
 
     fn place(&self, plan: &Plan, manifest: &Manifest, owners: &Owners, swap: &Swap) -> io::Result<()> {
         let state = &plan.state_directory;
-        let (db, audit) = (state.join("db.restoring"), state.join("audit.restoring"));
+        let [db, audit] = drafts(state);
         for draft in [&db, &audit] {
             match fs::remove_dir_all(draft) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -161,11 +164,23 @@ impl Restore {
     }
 }
 
+/// What is written before it takes its place.
+fn drafts(state: &Path) -> [PathBuf; 2] {
+    ["db.restoring", "audit.restoring"].map(|name| state.join(name))
+}
+
+/// Takes away what was written, if nothing of it has taken its place.
+fn clear(state: &Path) -> bool {
+    !state.join(UNFINISHED).exists()
+        && drafts(state)
+            .iter()
+            .all(|draft| !matches!(fs::remove_dir_all(draft), Err(error) if error.kind() != io::ErrorKind::NotFound))
+}
+
 fn make(path: &Path, mode: u32) -> io::Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+    match plain::make_folder(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        made => made,
     }
 }
 

@@ -19,6 +19,8 @@ use screen::Screen;
 
 /// The service runs, and takes no mail now. 1 is that it can't be asked.
 const NOT_READY: u8 = 3;
+/// Somebody has stopped a process that mail comes in by: what the vault doesn't see.
+const HALTED: &str = "stopped";
 /// The vault gives its store 5 seconds to answer, and balancers give a check 10.
 const PATIENCE: Duration = Duration::from_secs(7);
 
@@ -37,18 +39,22 @@ impl Status {
             Ok(both) => both,
             Err(reason) => return fail(&reason),
         };
+        let mut obstacles: Vec<&str> = readiness.obstacles.iter().map(|obstacle| obstacle.word()).collect();
+        obstacles.extend(screen.is_halted().then_some(HALTED));
         match self.json {
             true => {
-                let mut object = object(&readiness);
+                let mut object = object(&readiness, &obstacles);
                 let members = screen.members().into_iter().map(|(name, value)| (name.to_owned(), value));
                 if let Some(object) = object.as_object_mut() {
                     object.extend(members);
                 }
                 say!("{}", visible_json(&object.to_string()));
             }
-            false => lines(&readiness).iter().chain(&screen.lines()).for_each(|line| say!("{}", visible(line))),
+            false => {
+                lines(&readiness, &obstacles).iter().chain(&screen.lines()).for_each(|line| say!("{}", visible(line)))
+            }
         }
-        if readiness.obstacles.is_empty() { ExitCode::SUCCESS } else { NOT_READY.into() }
+        if obstacles.is_empty() { ExitCode::SUCCESS } else { NOT_READY.into() }
     }
 
     fn ask(&self) -> Result<(Readiness, Screen), String> {
@@ -65,9 +71,8 @@ impl Status {
     }
 }
 
-fn lines(readiness: &Readiness) -> Vec<String> {
-    let words: Vec<&str> = readiness.obstacles.iter().map(|obstacle| obstacle.word()).collect();
-    let first = if words.is_empty() { "ready".to_owned() } else { format!("not ready: {}", words.join(", ")) };
+fn lines(readiness: &Readiness, obstacles: &[&str]) -> Vec<String> {
+    let first = if obstacles.is_empty() { "ready".to_owned() } else { format!("not ready: {}", obstacles.join(", ")) };
     let free = readiness.free.map_or_else(|| "-".to_owned(), |free| free.to_string());
     let room = format!("{:<10} free={free} reserve={}", "room", readiness.reserve);
     [vec![first, room], shedding(&readiness.load), weakest(readiness)].concat()
@@ -101,11 +106,10 @@ fn values(figure: &Figure) -> [String; 3] {
     })
 }
 
-fn object(readiness: &Readiness) -> serde_json::Value {
-    let words: Vec<&str> = readiness.obstacles.iter().map(|obstacle| obstacle.word()).collect();
+fn object(readiness: &Readiness, obstacles: &[&str]) -> serde_json::Value {
     json!({
-        "ready": readiness.obstacles.is_empty(),
-        "obstacles": words,
+        "ready": obstacles.is_empty(),
+        "obstacles": obstacles,
         "free": readiness.free,
         "reserve": readiness.reserve,
         "programs": readiness.programs,
@@ -164,16 +168,16 @@ mod tests {
             let programs = vec!["local".to_owned()];
             Readiness { obstacles, load: load(stage), free: Some(9), reserve: 4, programs }
         };
-        let calm = lines(&readiness(vec![], Stage::Calm));
+        let calm = lines(&readiness(vec![], Stage::Calm), &[]);
         assert_eq!(calm[..3], ["ready", "room       free=9 reserve=4", "shedding   none"]);
         assert_eq!(calm[4], "load       latency                  now=1ms heavy=1000ms all=5000ms");
         assert_eq!(calm[5..], ["weakest    upstream=local runs a program, and is held by no filter"]);
-        let loaded = lines(&readiness(vec![Obstacle::Room, Obstacle::Sealer], Stage::Heavy));
+        let loaded = lines(&readiness(vec![Obstacle::Room, Obstacle::Sealer], Stage::Heavy), &["room", HALTED]);
         assert_eq!(
             (loaded[0].as_str(), loaded[2].as_str()),
-            ("not ready: room, sealer", "shedding   heavy for=messages put_off=1/3")
+            ("not ready: room, stopped", "shedding   heavy for=messages put_off=1/3")
         );
-        let object = object(&readiness(vec![Obstacle::Load], Stage::All));
+        let object = object(&readiness(vec![Obstacle::Load], Stage::All), &["load"]);
         assert_eq!(object["programs"], serde_json::json!(["local"]));
         assert_eq!((object["ready"].as_bool(), object["obstacles"][0].as_str()), (Some(false), Some("load")));
         assert_eq!(

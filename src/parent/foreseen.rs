@@ -34,8 +34,17 @@ pub struct Foreseen {
 pub fn look(plan: &Plan, user: u32, fallback: bool) -> Foreseen {
     let mut seen = Foreseen::default();
     let home = &plan.state_directory;
-    for (path, what, mode) in &state::directories(plan) {
+    let directories = state::directories(plan);
+    for (path, what, mode) in &directories {
+        let is_made = |above: &Path| directories.iter().any(|(other, ..)| other == above);
         match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(above) = path.parent().filter(|above| !is_made(above) && !above.is_dir()) {
+                    let (path, above) = (path.display(), above.display());
+                    seen.refused
+                        .push(format!("{what} {path}: can't be made, for there is no folder {above}: make that"));
+                }
+            }
             Ok(found) => seen.refused.extend(state::inspect((path, &found), what, *mode, user).err()),
             Err(error) => seen.add(path, "", &error),
         }
@@ -99,6 +108,17 @@ mod tests {
              address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n{more}"
         );
         Config::foresee(Path::new("gatepost.toml"), &text).unwrap()
+    }
+
+    #[test]
+    fn a_directory_is_made_where_there_is_a_folder_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        let refused = |home: &Path| look(&plan(home, ""), own, true).refused;
+        let of_state = |line: &String| line.starts_with("state_directory ");
+        assert!(!refused(&home.path().join("state")).iter().any(of_state));
+        let told = refused(&home.path().join("none/state"));
+        assert!(told.iter().any(|line| of_state(line) && line.ends_with("/none: make that")), "{told:?}");
     }
 
     #[test]

@@ -74,6 +74,9 @@ impl People {
             }
         }
         missing.dedup();
+        if let Some(why) = identities.iter().find_map(|(role, identity)| of_root(*role, identity)) {
+            return Err(why);
+        }
         let named = named(plan, &identities)?;
         if !missing.is_empty() {
             return Err(format!(
@@ -141,6 +144,17 @@ impl People {
     }
 }
 
+/// Why no process becomes this user, as each of them would find out for itself.
+fn of_root(role: Role, identity: &Identity) -> Option<String> {
+    (identity.user == 0 || identity.group == 0).then(|| {
+        let name = role.row().user.unwrap_or_default();
+        format!(
+            "the user {name}, which the {} becomes, is root, or of root's group: give it numbers of its own",
+            role.name()
+        )
+    })
+}
+
 /// Errors: one does not exist, or is root, or another role.
 fn named(plan: &Plan, roles: &[(Role, Identity)]) -> Result<Vec<(String, Identity)>, String> {
     let names: BTreeSet<&str> = plan.programs().filter_map(|program| program.user.as_deref()).collect();
@@ -162,4 +176,19 @@ fn named(plan: &Plan, roles: &[(Role, Identity)]) -> Result<Vec<(String, Identit
         Ok((name.to_owned(), Identity { user: uid, group: gid, groups: Vec::new() }))
     };
     names.into_iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_role_is_root_or_of_roots_group() {
+        let of = |user, group| of_root(Role::Dialer, &Identity { user, group, groups: Vec::new() });
+        assert_eq!(of(1, 1), None);
+        for (user, group) in [(0, 1), (1, 0), (0, 0)] {
+            let why = of(user, group).unwrap();
+            assert!(why.starts_with("the user _gatepost-dial, which the dialer becomes, is root"), "{why}");
+        }
+    }
 }

@@ -13,10 +13,10 @@
 //!   upgrade.sock        the same, from who upgrades it to who is started then
 //! ```
 
-use std::fs::{self, DirBuilder, Metadata, OpenOptions, Permissions};
+use std::fs::{self, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,7 @@ use super::beginning;
 use super::people::People;
 use crate::config::plan::Plan;
 use crate::role::Role;
+use crate::sys::plain;
 use crate::{sealer, vault};
 
 /// The name of the control socket in the runtime directory.
@@ -77,12 +78,8 @@ pub fn empty_directory(runtime: &Path) -> PathBuf {
 /// Makes a directory, or checks the one that is there: ours, and writable by nobody else.
 fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
     let fail = |doing: &str, error: io::Error| format!("{what} {}: {doing}: {error}", path.display());
-    match DirBuilder::new().mode(mode).create(path) {
-        // The mode that was asked for may have been narrowed by the umask.
-        Ok(()) => {
-            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| fail("setting its mode", error))?;
-            sync_parent(path).map_err(|error| fail("making its name durable", error))?;
-        }
+    match plain::make_folder(path, mode) {
+        Ok(()) => sync_parent(path).map_err(|error| fail("making its name durable", error))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(fail("it can't be made", error)),
     }
@@ -97,7 +94,10 @@ pub fn inspect((path, found): (&Path, &Metadata), what: &str, mode: u32, us: u32
         return Err(format!("{what} {}: not a directory: move it away", path.display()));
     }
     if owner != us {
-        return Err(format!("{what} {}: owned by user {owner}, must be {us}: chown it", path.display()));
+        return Err(format!(
+            "{what} {}: owned by user {owner}, must be {us}: chown it, or run this as {owner} where the service is that user's",
+            path.display()
+        ));
     }
     let permissions = found.mode() & 0o7777;
     // What is for its owner alone must not even be looked at by others.

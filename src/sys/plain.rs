@@ -1,9 +1,9 @@
-//! Files of the service in folders where another user may write: no link is followed, no pipe waited for, and no more read than such a
-//! file has.
+//! Files and folders of the service in folders where another user may write: no link is followed, no pipe waited for, and no more read
+//! than such a file has.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Opens it for reading.
@@ -27,6 +27,16 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
     }
 }
 
+/// Makes a folder that has this mode whatever the umask: what somebody puts in its place meanwhile gets no mode by it.
+///
+/// Errors: it is there, or can't be made.
+pub fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().mode(mode).create(path)?;
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY;
+    let folder = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    folder.set_permissions(Permissions::from_mode(mode))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -46,5 +56,20 @@ mod tests {
             assert!(open(&at(name)).is_err() && text(&at(name), 7).is_err(), "{name}");
         }
         assert!(text(Path::new("/dev/zero"), 7).is_err() && open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_made_with_its_mode_and_none_that_is_there_gets_another() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("new");
+        make_folder(&new, 0o777).unwrap();
+        let mode = || std::fs::metadata(&new).unwrap().mode() & 0o7777;
+        assert_eq!(mode(), 0o777);
+        assert_eq!(make_folder(&new, 0o755).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        symlink(&new, folder.path().join("link")).unwrap();
+        assert!(make_folder(&folder.path().join("link"), 0o755).is_err());
+        assert_eq!(mode(), 0o777);
     }
 }

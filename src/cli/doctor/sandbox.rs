@@ -2,7 +2,8 @@
 
 use super::Look;
 use super::finding::Sheet;
-use super::service::Service;
+use super::service::{self, Service};
+use crate::ipc::admin::load::Obstacle;
 use crate::parent::launcher::LAUNCHER;
 use crate::parent::{self, TITLE};
 use crate::role::Role;
@@ -15,6 +16,7 @@ const IDS: [&str; 5] =
 const RESTART: &str = "stop it, find out what started it so, and start it anew; its log names what this kernel lacks";
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    obstacles(look, sheet);
     match &look.service {
         Service::Runs(Some((head, children))) => {
             let others = children.len();
@@ -51,6 +53,27 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     };
     roles(look, head, children, sheet);
     judge(head, children, |role, name| expected(look, role, name), sheet);
+}
+
+/// What keeps mail out, or the log unsigned, as the service itself knows.
+fn obstacles(look: &Look<'_>, sheet: &mut Sheet) {
+    for obstacle in service::obstacles(look.plan, &look.service) {
+        let what = match obstacle {
+            Obstacle::Sealer => "mail is taken, and nothing signs the audit log".to_owned(),
+            other => format!("the service takes no mail: {}", other.word()),
+        };
+        let (why, fix) = (
+            "gatepost(8) says under status what each of these is",
+            "look at gatepost status and at the log; docs/runbook.md has what to do",
+        );
+        match obstacle {
+            // Both pass by themselves.
+            Obstacle::Draining | Obstacle::Load => sheet.warn("sandbox.running", what, why, fix),
+            Obstacle::Store | Obstacle::Room | Obstacle::AuditMaxBytes | Obstacle::Sealer => {
+                sheet.fail("sandbox.running", what, why, fix);
+            }
+        }
+    }
 }
 
 fn skip(why: &str, sheet: &mut Sheet) {

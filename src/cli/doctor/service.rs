@@ -155,6 +155,17 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
     Ok(all)
 }
 
+/// What keeps mail out of the running service, or its log unsigned.
+pub fn obstacles(plan: &Plan, service: &Service) -> Vec<Obstacle> {
+    if service.silence().is_some() {
+        return Vec::new();
+    }
+    match control::ask_within(&plan.runtime_directory, Any::Ready, PATIENCE) {
+        Ok(Some(Answer::Ready(readiness))) => readiness.obstacles,
+        _ => Vec::new(),
+    }
+}
+
 /// What the running service tells of itself; else why it doesn't.
 pub fn overview(plan: &Plan, service: &Service) -> Result<Overview, String> {
     if let Some(why) = service.silence() {

@@ -9,6 +9,7 @@ use nix::unistd::{Group, geteuid};
 
 use crate::role::AUDIT_GROUP;
 use crate::secret::Secret;
+use crate::sys::plain;
 
 /// The configuration that comes with Gatepost, which sends nothing.
 const SHIPPED: &str = include_str!("../../../etc/gatepost.toml");
@@ -127,8 +128,7 @@ fn make(folder: &Path) -> io::Result<()> {
     if let Some(above) = folder.parent() {
         make(above)?;
     }
-    fs::create_dir(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(0o755))
+    plain::make_folder(folder, 0o755)
 }
 
 /// A new file with this content, for its owner alone, or also for a group to read.

@@ -17,7 +17,9 @@ use crate::ipc::admin::alert::Command as Alerts;
 use crate::ipc::admin::overview::Overview;
 use crate::ipc::admin::route::{Command as Routes, Response as Routed, State};
 use crate::ipc::admin::{Command, Response};
+use crate::parent::launcher::LAUNCHER;
 use crate::parent::{self, TITLE};
+use crate::role::Role;
 use crate::sys::running::Process;
 use crate::vault::audit::archive::Archive;
 
@@ -81,6 +83,16 @@ impl Screen {
         screen.head = newest.ok().flatten().map(|head| (head.size, head.time_us));
         screen.anchors = doctor::taken(&plan).ok();
         screen
+    }
+
+    /// Whether somebody who connects waits for a process that does nothing.
+    pub fn is_halted(&self) -> bool {
+        let takes = |post: &String| {
+            let role = post.split(' ').next().and_then(Role::named);
+            let is_behind = |role| [Role::Courier, Role::Dialer, Role::Mailer, Role::Sealer].contains(&role);
+            post != LAUNCHER && !role.is_some_and(is_behind)
+        };
+        self.processes.as_ref().is_some_and(|processes| processes.stopped.iter().any(takes))
     }
 
     pub fn lines(&self) -> Vec<String> {
