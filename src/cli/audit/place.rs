@@ -169,8 +169,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let config = home.path().join("gatepost.toml");
         let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\nruntime_directory = {state:?}\n\
+            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\nruntime_directory = {:?}\n\
              [[listener]]\nname = \"local\"\naddress = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n",
+            home.path().join("run"),
             state = home.path()
         );
         std::fs::write(&config, text).unwrap();
