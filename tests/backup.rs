@@ -174,6 +174,10 @@ fn a_backup_that_is_not_whole_or_not_ours_is_refused_and_nothing_is_touched() {
     let take = |to: &PathBuf| gatepost().arg("backup").arg(to).arg("--config").arg(service.config()).output().unwrap();
     done(&take(&backup));
     assert!(said(&take(&backup)).contains("exists already"));
+    let within = take(&service.folder.path().join("state/db/body-2026"));
+    assert!(!within.status.success() && said(&within).contains("is within the state_directory"), "{}", said(&within));
+    let nowhere = take(&service.folder.path().join("none/backup"));
+    assert!(!nowhere.status.success() && said(&nowhere).contains("make it first"), "{}", said(&nowhere));
     assert!(said(&restore(&service, &backup, &[])).contains("the service runs"));
     service.end();
     assert!(
@@ -257,6 +261,8 @@ fn a_backup_that_is_not_whole_or_not_ours_is_refused_and_nothing_is_touched() {
     for name in ["log.key", "log.vkey"] {
         fs::copy(service.folder.path().join("gone/seal").join(name), state.join("seal").join(name)).unwrap();
     }
+    // It is called as a body is, and stops no start.
+    fs::create_dir(state.join("db/body-2026")).unwrap();
     service.start_again();
     let listed = done(&service.command(&["queue", "release", "--all", "--json"]));
     assert!(listed.contains("\"messages\":1"), "{listed}");

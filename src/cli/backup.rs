@@ -67,6 +67,14 @@ impl Backup {
         if target.exists() {
             return Err(format!("{} exists already: name a directory that does not", target.display()));
         }
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        let folder = folder.canonicalize().map_err(|error| format!("{}: {error}: make it first", folder.display()))?;
+        if places.state_directory.canonicalize().is_ok_and(|state| folder.starts_with(state)) {
+            return Err(format!(
+                "{} is within the state_directory: a copy there is lost with what it is a copy of. Name another place",
+                target.display()
+            ));
+        }
         let Some(mut line) = control::Line::open(&places.runtime_directory)? else {
             return Err(format!(
                 "the service does not run ({}): start it, or copy the whole state_directory while it is stopped",

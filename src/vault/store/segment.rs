@@ -186,9 +186,11 @@ fn strays(directory: &Path, needed: &[String]) -> io::Result<Vec<String>> {
     let needed: HashSet<&str> = needed.iter().map(String::as_str).collect();
     let mut strays = Vec::new();
     for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
+        let entry = entry?;
+        let name = entry.file_name();
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        if !needed.contains(name) {
+        // A directory is none of ours, whatever it is called.
+        if !needed.contains(name) && !entry.file_type()?.is_dir() {
             strays.push(name.to_owned());
         }
     }
