@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::certificate::validity;
 use crate::cli::out::say;
 use crate::cli::{by_line, control};
-use crate::config::plan::{Certificate, Hook, NO_CREDENTIAL, Plan, Program};
+use crate::config::plan::{Certificate, Hook, NO_CREDENTIAL, Place, Plan, Program};
 use crate::config::slice::Api;
 use crate::config::source::Source;
 use crate::config::{Config, hooks};
@@ -33,6 +33,7 @@ use crate::ipc::admin::{Command, Response};
 use crate::mail::unseen::is_unseen;
 use crate::parent;
 use crate::sandbox;
+use crate::sys::syslog::Local;
 use crate::vault::audit::visible::visible_json;
 
 /// How long a service that runs may take to say which credentials it has: without its word there is a line more, or less.
@@ -182,6 +183,14 @@ fn contents(path: &Path, plan: &Plan, brief: bool) -> (Vec<String>, Vec<String>)
         files.password(&turnstile.secret);
         turnstile.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
     }
+    if let Some(socket) = &plan.log.syslog {
+        files.syslog(socket, "log lines go to standard error until somebody does");
+    }
+    for (_, anchor) in plan.near_anchors() {
+        if let Place::Syslog { socket } = &anchor.place {
+            files.syslog(socket, &format!("the anchor {:?} keeps no head until somebody does", anchor.name));
+        }
+    }
     (files.errors, files.warnings)
 }
 
@@ -301,6 +310,15 @@ impl Files<'_> {
             if let Err(why) = hooks::secret(&text, key) {
                 self.refuse(&format!("{source}: {why}"));
             }
+        }
+    }
+
+    fn syslog(&mut self, socket: &Path, so: &str) {
+        if let Err(error) = Local::look(socket) {
+            self.warn(&format!(
+                "{}: nobody takes lines there: {error}: start syslogd, or name its socket: {so}",
+                socket.display()
+            ));
         }
     }
 

@@ -105,6 +105,26 @@ fn what_tokens_are_asked_for_with_is_found_before_a_start_too() {
 }
 
 #[test]
+fn a_syslog_that_takes_nothing_is_a_warning() {
+    let house = House::new();
+    let socket = house.0.path().join("log");
+    let text = format!(
+        "version = 1\nhostname = \"gate.example.net\"\n[log]\nto = \"syslog\"\nsocket = {socket:?}\n[[listener]]\nname = \"a\"\n\
+         address = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\ntls = \"none\"\n[[anchor]]\nname = \"near\"\nkind = \"syslog\"\n\
+         socket = {socket:?}\n"
+    );
+    let path = house.write("gatepost.toml", &text, 0o640);
+    let told = || {
+        let warnings = examine(&path, false).warnings;
+        warnings.into_iter().filter(|text| text.contains("nobody takes lines there")).collect::<Vec<_>>()
+    };
+    let warnings = told();
+    assert!(warnings.len() == 2 && warnings[1].contains("\"near\" keeps no head"), "{warnings:?}");
+    let _daemon = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    assert!(told().is_empty() || cfg!(target_os = "openbsd"));
+}
+
+#[test]
 fn a_key_that_fits_its_certificate_is_ok() {
     let report = House::new().examine("chain.pem", "key.pem", "password");
     assert_eq!(report.errors, Vec::<String>::new());
