@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use support::auditor::{python, said, verifier};
 use support::verdict::{ALTERED, ERASED, GAP, SOUND, alone, assert_mail_flows, state, verify};
-use support::{Service, gatepost, processes};
+use support::{CREDENTIAL, Service, gatepost, processes};
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
@@ -204,6 +204,16 @@ fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_non
     assert!(verify(&service, &[], ALTERED).contains("they were removed"));
     let told = saved(&service, "older", &["vault.db", "audit.db"]);
     assert!(told.contains("the newest events are in vault.db alone: ") && told.contains("lack events"), "{told}");
+    // What is shown lacks what waits.
+    for words in [&["audit", "query"][..], &["digest"], &["incident", CREDENTIAL, "--look"]] {
+        let told = service.command(words);
+        let is_shown = !told.stdout.is_empty() && said(&told).contains("events are missing between the end");
+        assert!(
+            told.status.code() == Some(1) && is_shown && !said(&told).contains("Conversion"),
+            "{words:?}: {}",
+            said(&told)
+        );
+    }
     let refused = service.command(&["audit", "resume", "--accept-loss", "too early"]);
     assert!(!refused.status.success() && said(&refused).contains("move that file out"), "{}", said(&refused));
 
