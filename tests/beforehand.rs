@@ -105,6 +105,10 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     refused("was written by a newer Gatepost");
     doctor(&database);
     version(&before);
+    damaged_while_it_serves(&state, &|path, words| {
+        refused(words);
+        doctor(path);
+    });
     if is_root() {
         closed_to_the_service(&service, &refused);
     }
@@ -164,6 +168,31 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     fs::write(&config, &sound).unwrap();
     assert!(service.is_running());
     service.stop();
+}
+
+/// Databases that no start would open, each put back.
+fn damaged_while_it_serves(state: &Path, told: &dyn Fn(&Path, &str)) {
+    let (vault, audit, aside) = (state.join("db/vault.db"), state.join("audit/audit.db"), state.join("aside"));
+    let file = fs::OpenOptions::new().read(true).write(true).open(&vault).unwrap();
+    let mut magic = [0; 16];
+    file.read_exact_at(&mut magic, 0).unwrap();
+    file.write_all_at(b"sixteen of text!", 0).unwrap();
+    told(&vault, "its header is damaged");
+    file.write_all_at(&magic, 0).unwrap();
+    fs::rename(&vault, &aside).unwrap();
+    told(&vault, "this is no first start");
+    fs::rename(&aside, &vault).unwrap();
+    let whole = fs::read(&audit).unwrap();
+    for octets in [&whole[..20_000], &b"a text in its place. ".repeat(50)] {
+        fs::write(&audit, octets).unwrap();
+        told(&audit, "with the service stopped, move this one file away");
+    }
+    fs::write(&audit, whole).unwrap();
+    fs::rename(&audit, &aside).unwrap();
+    fs::create_dir(&audit).unwrap();
+    told(&audit, "is a directory, and must be a file");
+    fs::remove_dir(&audit).unwrap();
+    fs::rename(&aside, &audit).unwrap();
 }
 
 /// What root may open that calls a command, and the parent of root's service no more once it is confined.

@@ -60,6 +60,7 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     let words = ["incident", CREDENTIAL, "--yes", "--reason", "leaked key, ticket 4711", "--json"];
     let (code, done) = object(&service, &words);
     assert_eq!((code, &done["contained"]["disabled"]), (Some(0), &true.into()), "{done}");
+    assert!(done.as_object().unwrap().contains_key("unseen") && done["unseen"].is_null(), "{done}");
     assert_eq!((&done["contained"]["held"]["messages"], &done["contained"]["purged"]), (&1.into(), &Value::Null));
     assert!(done["next"].to_string().contains("what is held: "), "{done}");
     assert_ne!(session.say("MAIL FROM:<a@example.net>"), 250, "open sessions can do no more");
@@ -92,6 +93,7 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
 
     // Of one of the messages: what happened, in order.
     let message = got[0]["message"].as_str().unwrap();
+    all_but_what_a_reader_holds_up(&service, message);
     let (code, trail) = object(&service, &["incident", message, "--json"]);
     let names: Vec<&str> =
         trail["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
@@ -107,6 +109,23 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(text.starts_with(&format!("session     {session}\n")) && text.contains(" auth.success "), "{text}");
     assert!(text.contains(message), "{text}");
+}
+
+/// Where the newest events can't be read, what was found is told, and that it is not all.
+fn all_but_what_a_reader_holds_up(service: &Service, message: &str) {
+    let file = service.folder.path().join("state/audit/audit.db");
+    let reader = rusqlite::Connection::open(file).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM event", [], |_| Ok(())).unwrap();
+    for words in [&["incident", CREDENTIAL, "--yes", "--json"][..], &["incident", message, "--json"]] {
+        let (code, told) = object(service, words);
+        let unseen = told["unseen"].as_str().unwrap_or_default();
+        assert!(code == Some(1) && unseen.contains("are not in the auditors' files yet"), "{code:?}: {told}");
+        assert!(told["contained"].is_null() || told["contained"]["disabled"] == true, "{told}");
+    }
+    drop(reader);
+    let (code, told) = object(service, &["incident", CREDENTIAL, "--look", "--json"]);
+    assert_eq!((code, &told["unseen"]), (Some(0), &Value::Null), "{told}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use support::auditor::{python, said, verifier};
 use support::verdict::{ALTERED, ERASED, GAP, SOUND, alone, assert_mail_flows, state, verify};
-use support::{Service, gatepost, processes};
+use support::{CREDENTIAL, Service, gatepost, processes};
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
@@ -208,6 +208,18 @@ fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_non
     assert_mail_flows(&service, &secret, "unpublished");
     // What was there is not there any more, whatever waits behind it.
     assert!(verify(&service, &[], ALTERED).contains("they were removed"));
+    let told = saved(&service, "older", &["vault.db", "audit.db"]);
+    assert!(told.contains("the newest events are in vault.db alone: ") && told.contains("lack events"), "{told}");
+    // What is shown lacks what waits.
+    for words in [&["audit", "query"][..], &["digest"], &["incident", CREDENTIAL, "--look"]] {
+        let told = service.command(words);
+        let is_shown = !told.stdout.is_empty() && said(&told).contains("events are missing between the end");
+        assert!(
+            told.status.code() == Some(1) && is_shown && !said(&told).contains("Conversion"),
+            "{words:?}: {}",
+            said(&told)
+        );
+    }
     let refused = service.command(&["audit", "resume", "--accept-loss", "too early"]);
     assert!(!refused.status.success() && said(&refused).contains("move that file out"), "{}", said(&refused));
 
@@ -240,6 +252,25 @@ fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_non
     verify(&service, &[], ALTERED);
 }
 
+/// Takes a backup, which has these files of the databases and ends with 1. Gives what it says that it lacks.
+fn saved(service: &Service, name: &str, has: &[&str]) -> String {
+    let place = service.folder.path().join(name);
+    let output = service.command(&["backup", place.to_str().unwrap()]);
+    let told = said(&output);
+    assert!(output.status.code() == Some(1) && told.contains("the copy has all mail"), "{told}");
+    assert!(!told.contains("Conversion"), "words of ours alone: {told}");
+    let manifest = fs::read_to_string(place.join("manifest.json")).unwrap();
+    for file in ["vault.db", "audit.db"] {
+        let is_there = has.contains(&file);
+        assert_eq!(
+            (place.join(file).exists(), manifest.contains(&format!("\"{file}\""))),
+            (is_there, is_there),
+            "{told}"
+        );
+    }
+    told
+}
+
 #[test]
 fn a_current_file_that_is_damaged_in_its_middle_is_called_so_and_moved_away() {
     let _alone = alone();
@@ -251,8 +282,14 @@ fn a_current_file_that_is_damaged_in_its_middle_is_called_so_and_moved_away() {
     }
     drop(session);
     verify(&service, &[], SOUND);
-    service.end();
     let current = state(&service).join("audit/audit.db");
+    let whole = fs::read(&current).unwrap();
+    fs::OpenOptions::new().write(true).open(&current).unwrap().set_len(20_000).unwrap();
+    let added = service.command(&["suppress", "add", "gone@example.org"]);
+    assert!(added.status.success(), "{}", said(&added));
+    assert!(saved(&service, "cut", &["vault.db"]).contains("audit.db: is damaged: "));
+    fs::write(&current, whole).unwrap();
+    service.end();
     let mut octets = fs::read(&current).unwrap();
     octets[4096 * 6..4096 * 9].fill(0xa5);
     fs::write(&current, octets).unwrap();

@@ -66,7 +66,7 @@ pub enum Audit {
 impl Audit {
     pub fn run(&self) -> ExitCode {
         match self {
-            Self::Query(query) => query.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
+            Self::Query(query) => query.run().unwrap_or_else(|reason| fail(&reason)),
             Self::Show(show) => finish(show.run()),
             Self::Tail(tail) => tail.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Anchor(anchor) => anchor.run(),

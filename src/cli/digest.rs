@@ -31,13 +31,14 @@ pub struct Digest {
 
 impl Digest {
     pub fn run(&self) -> ExitCode {
-        self.print().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS)
+        self.print().unwrap_or_else(|reason| fail(&reason))
     }
 
-    fn print(&self) -> Result<(), String> {
+    fn print(&self) -> Result<ExitCode, String> {
         let now_us = now_us();
         let day = self.day.unwrap_or_else(|| month::today(now_us).0.saturating_sub(1));
-        let counts = counts::count(&self.place.files()?, day)?;
+        let seen = self.place.look()?;
+        let counts = counts::count(&seen.files, day)?;
         let standing = self.standing();
         match self.json {
             true => say!("{}", visible_json(&sheet::object(&counts, standing.as_ref(), now_us).to_string())),
@@ -46,7 +47,7 @@ impl Digest {
                 lines.iter().for_each(|line| say!("{}", visible(line)));
             }
         }
-        Ok(())
+        Ok(seen.end())
     }
 
     /// None where there is no service that could be asked, or only the files were to be read: what it says is of now, and the day was

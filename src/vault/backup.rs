@@ -58,10 +58,10 @@ impl Drop for Backup {
 }
 
 impl Backup {
-    /// Makes the copy. `pause` is the publisher's.
+    /// Makes the copy. `pause` is the publisher's, and `unmoved` why it could not move the newest events.
     ///
     /// Errors: in words.
-    pub async fn make(vault: &Vault, pause: Pause, actor: &str) -> Result<Self, String> {
+    pub async fn make(vault: &Vault, pause: Pause, unmoved: Option<String>, actor: &str) -> Result<Self, String> {
         let copier = vault.copier.clone();
         let turn = copier.turn().ok_or("a backup is being made already: wait for its end")?;
         let segments = vault.segments.keep();
@@ -81,15 +81,20 @@ impl Backup {
         let kept = vault.writer.run(survey::kept_in).await;
         let kept = kept.map_err(|error| format!("the vault's database: {error:?}"))?;
         let lacks = backup.copier.survey(kept).await?;
-        let mut faults: Vec<String> = lacks.iter().map(|lack| lack.what.clone()).collect();
+        let unmoved = unmoved.map(|reason| format!("the newest events are in vault.db alone: {reason}"));
+        let mut faults: Vec<String> = unmoved.into_iter().chain(lacks.iter().map(|lack| lack.what.clone())).collect();
         for (name, path) in backup.copier.list().await?.into_iter() {
             // What is no database can't be copied as one; the rest is worth more with a word of it than nothing.
             if lacks.iter().any(|lack| lack.unreadable.as_ref() == Some(&path)) {
                 continue;
             }
             let copy = backup.place(&name);
+            if let Err(reason) = backup.copier.copy(path, copy.clone()).await {
+                backup.copier.remove(copy);
+                faults.push(reason);
+                continue;
+            }
             backup.files.push_back(Part { name: name.clone(), path: copy.clone(), is_copy: true });
-            backup.copier.copy(path, copy.clone()).await?;
             faults.extend(backup.copier.check(copy).await.err().map(|reason| format!("{name}: {reason}")));
         }
         let copy = backup.place("vault.db");

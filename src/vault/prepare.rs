@@ -1,11 +1,14 @@
 //! The vault's directories, before there is a vault: made by the parent, and refused when they are not what they must be.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
+mod header;
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
 
-use super::store::open::{self, HEADER};
+use super::audit::month_file::CURRENT;
+use super::beginning;
 use crate::sandbox::Identity;
 
 /// Mail and hashes: nobody but the vault.
@@ -36,7 +39,7 @@ pub struct Fault {
 }
 
 /// Looks at what is there, as the vault of that user needs it, and changes nothing: also at the databases, which a start leaves to
-/// the vault.
+/// the vault, as far as their headers tell.
 ///
 /// Errors: what may not be looked at.
 pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Option<u32>) -> io::Result<Vec<Fault>> {
@@ -68,7 +71,11 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
                     // A copy that somebody put beside them is in no start's way.
                     Ok(found) => {
                         let owner = is_opened(name, &file_name).then_some(user);
-                        faults.extend(file(&entry.path(), &found, of_files, owner));
+                        let fault = match owner.filter(|_| !found.is_file()) {
+                            Some(_) => Some(no_file(&entry.path(), &found, is_first(&file_name))),
+                            None => file(&entry.path(), &found, of_files, owner),
+                        };
+                        faults.extend(fault);
                     }
                     // A journal comes and goes.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -77,24 +84,34 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
             }
         }
     }
-    faults.extend(newer(&state_directory.join("db").join("vault.db")));
+    let database = state_directory.join("db").join("vault.db");
+    let lost = beginning::check(state_directory).err().map(|why| format!("{}: {why}", database.display()));
+    let current = state_directory.join("audit").join(CURRENT);
+    let stopping = [lost, header::of_the_vault(&database), header::of_the_auditors(&current)];
+    faults.extend(stopping.into_iter().flatten().map(|text| Fault { text, stops: true }));
     Ok(faults)
 }
 
-/// That a newer program has written the database. What stands in the log beside it isn't read: who opens it copies that back at once.
-fn newer(path: &Path) -> Option<Fault> {
-    let mut header = [0; HEADER];
-    // A pipe would be waited for.
-    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let text = match file.and_then(|mut file| file.read_exact(&mut header)) {
-        Ok(()) => open::newer(&header)?,
-        // None yet, or its owner and mode are told already. One that is cut off is the vault's to judge, with its log.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => return None,
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
-        Err(error) => format!("can't be read: {error}"),
+/// Whether a start opens what has that name, or SQLite does beside it; a closed month is in no start's way.
+fn is_first(name: &str) -> bool {
+    let beside = ["-wal", "-journal", "-shm"].iter().find_map(|end| name.strip_suffix(end));
+    ["vault.db", CURRENT].contains(&beside.unwrap_or(name))
+}
+
+/// What stands in the place of a file of the vault's. Its mode is the least of it.
+fn no_file(path: &Path, found: &fs::Metadata, stops: bool) -> Fault {
+    let kind = found.file_type();
+    let what = match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        () if kind.is_fifo() => "a pipe",
+        () => "no regular file",
     };
-    Some(Fault { text: format!("{}: {text}", path.display()), stops: true })
+    let text = format!(
+        "{}: is {what}, and must be a file: move it away once you know why, and put the file back that was there",
+        path.display()
+    );
+    Fault { text, stops }
 }
 
 /// Whether the vault opens a file of that name in `db/` or `audit/`, or SQLite does beside one of those.
@@ -172,6 +189,7 @@ fn inspect(path: &Path, found: &fs::Metadata, mode: u32, owner: Option<u32>, gro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::store::open;
 
     #[test]
     fn a_copy_beside_the_databases_stops_nothing_and_is_told_when_it_is_open() {
@@ -226,7 +244,9 @@ mod tests {
         assert!(told.stops && told.text.contains("was written by a newer Gatepost"), "{}", told.text);
         assert_eq!(told.text, open::Database::open(home.path()).unwrap_err(), "a start says the same");
         fs::write(&path, &octets[..50]).unwrap();
-        assert_eq!(faults(), []);
+        let told = faults().pop().unwrap();
+        assert!(told.stops && told.text.contains("shorter than a header"), "{}", told.text);
+        assert_eq!(told.text, open::Database::open(home.path()).unwrap_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where the auditors' files are, and the running service that brings them up to date.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -37,28 +38,56 @@ impl Place {
 
     /// The files, brought up to date by the running service if there is one and we may ask it.
     pub fn files(&self) -> Result<PathBuf, String> {
+        self.look().map(|seen| seen.files)
+    }
+
+    /// The same, and whether they have all that the service knows of.
+    pub fn look(&self) -> Result<Seen, String> {
         if let Some(path) = &self.directory {
-            return Ok(path.clone());
+            return Ok(Seen { files: path.clone(), unseen: None });
         }
         let places = self.places()?;
         let (audit, latest) = (audit_directory(&places.state_directory), Latest::of(&places));
         if audit.exists() && !audit.is_dir() {
             return Err(format!("{}: is no directory: no log of a service is there", audit.display()));
         }
+        let mut unseen = None;
         if let Some(waiting) = latest.waiting {
             eprintln!("gatepost: {}", visible(&waiting));
+            // An erasure that is stuck hides no event.
+            let is_all = latest.published.is_some() && latest.published >= latest.events;
+            unseen = Some(waiting).filter(|_| !is_all);
         } else if latest.published.is_none() {
             // Nobody answers for them: what the service left behind is known to who may read its database.
             let end = Archive::open(&audit).map_or(0, |archive| archive.size());
             match verify::left_behind(&places.state_directory, end) {
                 0 => {}
-                left => eprintln!(
-                    "gatepost: the newest {left} events are not in the auditors' files, because the service ended before it \
-                     could put them there: start it, and it does"
-                ),
+                left => {
+                    let left = format!(
+                        "the newest {left} events are not in the auditors' files, because the service ended before it could \
+                         put them there: start it, and it does"
+                    );
+                    eprintln!("gatepost: {left}");
+                    unseen = Some(left);
+                }
             }
         }
-        Ok(audit)
+        Ok(Seen { files: audit, unseen })
+    }
+}
+
+/// What can be read of the log.
+#[derive(Debug)]
+pub struct Seen {
+    pub files: PathBuf,
+    /// Why the newest events are not in these, which standard error was told already.
+    pub unseen: Option<String>,
+}
+
+impl Seen {
+    /// How a command ends that has shown all that can be read.
+    pub fn end(&self) -> ExitCode {
+        if self.unseen.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -52,7 +53,7 @@ pub struct Query {
 }
 
 impl Query {
-    pub fn run(&self) -> Result<(), String> {
+    pub fn run(&self) -> Result<ExitCode, String> {
         let micros = |time: Timestamp| u64::try_from(time.as_microsecond()).unwrap_or(0);
         let filter = Filter {
             since_us: self.since.map(micros),
@@ -66,20 +67,21 @@ impl Query {
             limit: self.limit,
             ..Filter::default()
         };
-        let path = self.place.files()?;
+        let seen = self.place.look()?;
+        let path = &seen.files;
         let is_empty = |file: &PathBuf| fs::metadata(file).is_ok_and(|found| found.len() == 0);
-        if self.place.directory.is_some() && files(&path)?.iter().all(is_empty) {
+        if self.place.directory.is_some() && files(path)?.iter().all(is_empty) {
             return Err(format!("{}: is not an auditors' file: it is empty", path.display()));
         }
         let out = BufWriter::new(io::stdout().lock());
         let mut sheet = Sheet::new(out, self.choice.format(), false);
-        let mut cursor = Cursor::start(&path, &filter)?;
+        let mut cursor = Cursor::start(path, &filter)?;
         let mut goes_on = sheet.header()?;
         while goes_on {
             let page = cursor.page()?;
             goes_on = !page.is_empty() && sheet.events(&page)?;
         }
-        sheet.flush().map(|_| ())
+        sheet.flush().map(|_| seen.end())
     }
 }
 

@@ -14,7 +14,7 @@ use jiff::{Span, Timestamp};
 use uuid::Uuid;
 
 use super::audit::moment::moment;
-use super::audit::place::Place;
+use super::audit::place::{Place, Seen};
 use super::confirm::confirm;
 use super::fail;
 use crate::cli::out::say;
@@ -71,11 +71,16 @@ impl Incident {
                         .to_owned(),
                 );
             }
+            let (trail, seen) = trail;
             match self.json {
-                true => say!("{}", visible_json(&trail.object().to_string())),
+                true => {
+                    let mut object = trail.object();
+                    object["unseen"] = seen.unseen.as_deref().into();
+                    say!("{}", visible_json(&object.to_string()));
+                }
                 false => trail.lines().iter().for_each(|line| say!("{}", visible(line))),
             }
-            return Ok(ExitCode::SUCCESS);
+            return Ok(seen.end());
         }
         if !principal::is_id(&self.id) {
             return Err(format!(
@@ -106,7 +111,7 @@ impl Incident {
         };
         let since_us = u64::try_from(since.as_microsecond()).unwrap_or(0);
         // What was done is in the report, and what was done is shown also where nothing can be reported.
-        let mut report = self.report(since_us).inspect_err(|_| {
+        let (mut report, seen) = self.report(since_us).inspect_err(|_| {
             contained.iter().flat_map(contain::Contained::lines).for_each(|line| say!("{}", visible(&line)));
         })?;
         if self.place.directory.is_none() {
@@ -121,6 +126,7 @@ impl Incident {
             true => {
                 let mut object = report.object();
                 object["contained"] = contained.as_ref().map(contain::Contained::object).into();
+                object["unseen"] = seen.unseen.as_deref().into();
                 say!("{}", visible_json(&object.to_string()));
             }
             false => {
@@ -128,17 +134,17 @@ impl Incident {
                 done.chain(report.lines()).for_each(|line| say!("{}", visible(&line)));
             }
         }
-        Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if is_whole { seen.end() } else { ExitCode::FAILURE })
     }
 
     /// All that is known of the message or the session of that id; none when nothing is.
-    fn trail(&self) -> Result<Option<Trail>, String> {
+    fn trail(&self) -> Result<Option<(Trail, Seen)>, String> {
         let message = self.id.parse::<MessageId>().ok();
         let session = self.id.parse::<Uuid>().ok();
         if message.is_none() && session.is_none() {
             return Ok(None);
         }
-        let path = self.place.files()?;
+        let seen = self.place.look()?;
         let filters = [
             message
                 .map(|id| ("message", id.to_string(), Filter { message: Some(id.to_string()), ..Filter::default() })),
@@ -147,27 +153,27 @@ impl Incident {
         ];
         for (kind, id, filter) in filters.into_iter().flatten() {
             let mut trail = Trail::new(kind, id);
-            query(&path, &filter, |found| trail.add(found))?;
+            query(&seen.files, &filter, |found| trail.add(found))?;
             if !trail.is_empty() {
                 if let (true, Some(message)) = (self.clear, message) {
                     let runtime = self.place.places()?.runtime_directory;
                     trail.recipients = clear::recipients(&runtime, &[message])?;
                 }
-                return Ok(Some(trail));
+                return Ok(Some((trail, seen)));
             }
         }
         Ok(None)
     }
 
-    fn report(&self, since_us: u64) -> Result<Report, String> {
-        let path = self.place.files()?;
+    fn report(&self, since_us: u64) -> Result<(Report, Seen), String> {
+        let seen = self.place.look()?;
         let mut report = Report::new(&self.id, since_us);
         let filter = Filter { account: Some(self.id.clone()), since_us: Some(since_us), ..Filter::default() };
-        query(&path, &filter, |found| report.add(&found))?;
+        query(&seen.files, &filter, |found| report.add(&found))?;
         if self.clear {
             let runtime = self.place.places()?.runtime_directory;
             report.clear(&clear::recipients(&runtime, &report.messages())?);
         }
-        Ok(report)
+        Ok((report, seen))
     }
 }

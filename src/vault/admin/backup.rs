@@ -33,9 +33,10 @@ pub async fn perform(
     match command {
         Command::Begin => {
             *held = None;
-            control::settle(&desk.sealing, &desk.publisher).await?;
+            // A file of the log that takes no events is no reason to save no mail.
+            let unmoved = control::settle(&desk.sealing, &desk.publisher).await.err();
             let pause = desk.publisher.pause().await?;
-            let mut making = std::pin::pin!(Backup::make(&desk.vault, pause, actor));
+            let mut making = std::pin::pin!(Backup::make(&desk.vault, pause, unmoved, actor));
             let made = loop {
                 match timeout(SIGN, &mut making).await {
                     Ok(made) => break made?,

@@ -231,7 +231,7 @@ impl Month {
         ask(&self.connection).map_err(|error| match &error {
             // A row that isn't what is written there.
             rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..) => {
-                altered(format!("{}: {error}: run `gatepost audit verify`", self.path.display()))
+                altered(format!("{}: {}: run `gatepost audit verify`", self.path.display(), row::words(&error)))
             }
             _ => unreadable(explain(&self.path, &error)),
         })

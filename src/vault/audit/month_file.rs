@@ -263,7 +263,7 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
 pub fn said(path: &Path, error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path),
-        _ => format!("{}: {error}", path.display()),
+        _ => format!("{}: {}", path.display(), row::words(error)),
     }
 }
 

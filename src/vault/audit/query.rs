@@ -222,7 +222,7 @@ pub fn explain(path: &Path, error: &rusqlite::Error) -> String {
             "root, the service's user and the group _gatepost-audit may read it"
         }
         Some(ErrorCode::DatabaseBusy) => "it is being written to: try again",
-        _ => return format!("{}: {}", path.display(), visible(&error.to_string())),
+        _ => return format!("{}: {}", path.display(), visible(&row::words(error))),
     };
     // The words may quote what stands in the file.
     format!("{}: {}: {advice}", path.display(), visible(&error.to_string()))

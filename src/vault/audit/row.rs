@@ -360,6 +360,14 @@ pub const fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
+/// An error in words: where they are ours, without those of the library around them.
+pub fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(_, rusqlite::types::Type::Null, ours) => ours.to_string(),
+        _ => error.to_string(),
+    }
+}
+
 /// What stands in the store isn't what we write there.
 pub fn damaged(what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, what.into())

@@ -133,7 +133,11 @@ fn work(home: &Path, mut jobs: mpsc::Receiver<Job>) {
             Job::Length { path, done } => drop(done.send(fs::metadata(path).map(|found| found.len()))),
             Job::Read { path, offset, length, done } => drop(done.send(read(&path, offset, length))),
             Job::Remove(path) => {
-                if let Err(error) = fs::remove_file(&path) {
+                // One that could not be made isn't there.
+                let removed = fs::remove_file(&path);
+                if let Err(error) = removed
+                    && error.kind() != io::ErrorKind::NotFound
+                {
                     tracing::warn!(%error, "the copy {} can't be removed; the next start will", path.display());
                 }
             }

@@ -26,7 +26,12 @@ pub const FAILED: &str = "failed";
 const READ_ONLY: &str = "its file system is read-only, and nothing is known to be lost: find out why (dmesg), mount it for \
                          writing again, and start";
 /// What becomes of a damaged database. Alone or away from its log it is worth less.
-const KEEP: &str = "keep db/ whole as it is, vault.db and vault.db-wal together";
+pub const KEEP: &str = "keep db/ whole as it is, vault.db and vault.db-wal together";
+/// What is told of a file that is no whole header.
+pub const SHORT: &str = "is shorter than a header: it is damaged; keep db/ whole as it is, vault.db and vault.db-wal together, and \
+                         restore a backup";
+/// What every database of SQLite begins with.
+pub const MAGIC: &[u8] = b"SQLite format 3\0";
 /// No row is larger: a body is at most 64 KiB. What would be is a bug or an attack.
 const MAX_ROW: i32 = 8 * 1024 * 1024;
 
@@ -108,28 +113,34 @@ fn inspect(path: &Path) -> Result<u64, String> {
             "this user may not read and write it: chown it to the vault's user, mode 0600".to_owned()
         }
         io::ErrorKind::ReadOnlyFilesystem => READ_ONLY.to_owned(),
-        io::ErrorKind::UnexpectedEof => {
-            format!("is shorter than a header: it is damaged; {KEEP}, and restore a backup")
-        }
+        io::ErrorKind::UnexpectedEof => SHORT.to_owned(),
         _ => format!("can't be read ({error}): look at the disk (dmesg) before anything else; {KEEP}"),
     })?;
-    // All of it may still stand in the log beside it: the power failed while that was copied back for the first time.
     let has_log = fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
+    judge(&header, length, has_log)?;
+    Ok(length)
+}
+
+/// Whether a file of that length that begins so can be our database. `has_log`: there is something in the write-ahead log beside it.
+///
+/// Errors: in words, with what to do.
+pub fn judge(header: &[u8; HEADER], length: u64, has_log: bool) -> Result<(), String> {
+    // All of it may still stand in that log: the power failed while it was copied back for the first time.
     if has_log && header.iter().all(|octet| *octet == 0) {
-        return Ok(length);
+        return Ok(());
     }
-    if !header.starts_with(b"SQLite format 3\0") {
+    if !header.starts_with(MAGIC) {
         return Err(format!("is not a database, or its header is damaged: {KEEP}, and restore a backup"));
     }
-    let (application, version) = numbers(&header);
+    let (application, version) = numbers(header);
     // No owner: its creation was interrupted before there was a table, or what came then stands in the log.
     if application == 0 && version == 0 && (length <= 4096 || has_log) {
-        return Ok(length);
+        return Ok(());
     }
     if application != APPLICATION {
         return Err("is another program's database: move it away".into());
     }
-    newer(&header).map_or(Ok(length), Err)
+    newer(header).map_or(Ok(()), Err)
 }
 
 /// Octets of a header.
@@ -137,7 +148,7 @@ pub const HEADER: usize = 100;
 
 /// Why this program can't open a database with that header: a newer one has written it, and its tables are others. None when it is
 /// no newer, or none of ours.
-pub fn newer(header: &[u8; HEADER]) -> Option<String> {
+fn newer(header: &[u8; HEADER]) -> Option<String> {
     let (application, version) = numbers(header);
     let is_newer = application == APPLICATION && usize::try_from(version).unwrap_or(usize::MAX) > VERSION;
     is_newer.then(|| {
