@@ -105,10 +105,7 @@ fn what_the_next_start_would_refuse_ends_nothing() {
     refused("was written by a newer Gatepost");
     doctor(&database);
     version(&before);
-    damaged_while_it_serves(&state, &|path, words| {
-        refused(words);
-        doctor(path);
-    });
+    damaged_while_it_serves(&state, &refused, &doctor);
     if is_root() {
         closed_to_the_service(&service, &refused);
     }
@@ -171,7 +168,11 @@ fn what_the_next_start_would_refuse_ends_nothing() {
 }
 
 /// Databases that no start would open, each put back.
-fn damaged_while_it_serves(state: &Path, told: &dyn Fn(&Path, &str)) {
+fn damaged_while_it_serves(state: &Path, refused: &dyn Fn(&str), doctor: &dyn Fn(&Path)) {
+    let told = |path: &Path, words: &str| {
+        refused(words);
+        doctor(path);
+    };
     let (vault, audit, aside) = (state.join("db/vault.db"), state.join("audit/audit.db"), state.join("aside"));
     let file = fs::OpenOptions::new().read(true).write(true).open(&vault).unwrap();
     let mut magic = [0; 16];
@@ -180,7 +181,8 @@ fn damaged_while_it_serves(state: &Path, told: &dyn Fn(&Path, &str)) {
     told(&vault, "its header is damaged");
     file.write_all_at(&magic, 0).unwrap();
     fs::rename(&vault, &aside).unwrap();
-    told(&vault, "this is no first start");
+    refused("does not have its database in");
+    doctor(&vault);
     fs::rename(&aside, &vault).unwrap();
     let whole = fs::read(&audit).unwrap();
     for octets in [&whole[..20_000], &b"a text in its place. ".repeat(50)] {

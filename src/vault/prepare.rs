@@ -85,7 +85,10 @@ pub fn look(state_directory: &Path, vault: (u32, Option<u32>), audit_group: Opti
         }
     }
     let database = state_directory.join("db").join("vault.db");
-    let lost = beginning::check(state_directory).err().map(|why| format!("{}: {why}", database.display()));
+    // What is in its place is no database, and told already.
+    let is_lost = fs::symlink_metadata(&database).map_or(true, |found| found.is_file());
+    let lost = is_lost.then(|| beginning::check(state_directory).err()).flatten();
+    let lost = lost.map(|why| format!("{}: {why}", database.display()));
     let current = state_directory.join("audit").join(CURRENT);
     let stopping = [lost, header::of_the_vault(&database), header::of_the_auditors(&current)];
     faults.extend(stopping.into_iter().flatten().map(|text| Fault { text, stops: true }));
