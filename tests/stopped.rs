@@ -13,7 +13,7 @@ use support::verdict::{ALTERED, ERASED, FORK, SOUND, UNREADABLE, UNSEALED, alone
 use support::{Service, await_that, gatepost, is_root, open_folder};
 
 /// What whoever reads the files is told when the database has more.
-const LEFT_BEHIND: &str = "events are not in the auditors' files, because the service ended";
+const LEFT_BEHIND: &str = "events are not in the auditors' files, because the service was stopped or ended";
 
 /// A reader that keeps the current file from being written to.
 fn hold(service: &Service) -> rusqlite::Connection {
@@ -129,6 +129,7 @@ fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stop
     // Who reads the files is told that they are not all.
     let output = service.command(&["audit", "query", "--event", "daemon.stop"]);
     assert!(said(&output).contains(LEFT_BEHIND) && !said(&output).contains(" daemon.stop "), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "what it shows is not all");
     // What was acknowledged and waits there is not missing.
     let acks = service.folder.path().join("log");
     verify(&service, &["--acks", acks.to_str().unwrap()], UNSEALED);

@@ -64,8 +64,8 @@ impl Place {
                 0 => {}
                 left => {
                     let left = format!(
-                        "the newest {left} events are not in the auditors' files, because the service ended before it could \
-                         put them there: start it, and it does"
+                        "the newest {left} events are not in the auditors' files, because the service was stopped or ended before \
+                         it could put them there: start it, and it does"
                     );
                     eprintln!("gatepost: {left}");
                     unseen = Some(left);
