@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::UnixTime;
 
 use super::*;
 use crate::config::slice::ClientCertificates;
+use crate::edge::clients;
 
 /// A directory with a certificate, its key, another key, a password, and a configuration that names some of them.
 struct House(tempfile::TempDir);
