@@ -112,6 +112,7 @@ fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows(
         told.contains("mail is taken, and nothing signs the audit log") && doctor.status.code() == Some(1),
         "{told}"
     );
+    assert!(!told.contains("the service runs as process"), "it is not well besides: {told}");
 
     // As "The audit log after a mishap" says.
     let refused = service.command(&["audit", "resume"]);

@@ -123,5 +123,14 @@ fn open(path: &Path) -> Result<(Zeroizing<String>, Mode), Errors> {
     Ok((text, Mode(found.mode())))
 }
 
+/// The least that is a configuration, for tests that need one: one listener, on loopback. `more` are tables.
+#[cfg(test)]
+pub fn least(state: &Path, more: &str) -> String {
+    format!(
+        "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\n[[listener]]\nname = \"local\"\n\
+         address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n{more}"
+    )
+}
+
 #[cfg(test)]
 mod tests;

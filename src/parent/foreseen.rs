@@ -99,15 +99,11 @@ mod tests {
     use nix::unistd::User;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, least};
     use crate::role::TABLE;
 
     fn plan(home: &Path, more: &str) -> Plan {
-        let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {home:?}\n[[listener]]\nname = \"local\"\n\
-             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n{more}"
-        );
-        Config::foresee(Path::new("gatepost.toml"), &text).unwrap()
+        Config::foresee(Path::new("gatepost.toml"), &least(home, more)).unwrap()
     }
 
     #[test]

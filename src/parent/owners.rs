@@ -49,7 +49,7 @@ mod tests {
     use std::os::unix::fs::chown;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, least};
 
     #[test]
     fn what_root_puts_back_for_another_users_service_is_that_users() {
@@ -58,12 +58,7 @@ mod tests {
             return;
         }
         let state = tempfile::tempdir().unwrap();
-        let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {:?}\n[[listener]]\nname = \"local\"\n\
-             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n",
-            state.path()
-        );
-        let plan = Config::foresee(Path::new("gatepost.toml"), &text).unwrap();
+        let plan = Config::foresee(Path::new("gatepost.toml"), &least(state.path(), "")).unwrap();
         let of_root = owners(&plan, true).unwrap();
         assert_ne!(of_root.vault.0, Some(0), "root's vault is another user");
         chown(state.path(), Some(4711), Some(4712)).unwrap();

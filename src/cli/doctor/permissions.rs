@@ -188,11 +188,7 @@ mod tests {
     fn of_a_service_that_keeps_itself_to_itself_no_owner_is_wrong_and_modes_are() {
         let folder = tempfile::tempdir().unwrap();
         let (path, state) = (folder.path().join("gatepost.toml"), folder.path().join("state"));
-        let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\n[[listener]]\nname = \"local\"\n\
-             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n"
-        );
-        fs::write(&path, text).unwrap();
+        fs::write(&path, crate::config::least(&state, "")).unwrap();
         let doctor = Doctor {
             json: false,
             offline: true,

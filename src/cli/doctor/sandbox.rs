@@ -2,7 +2,7 @@
 
 use super::Look;
 use super::finding::Sheet;
-use super::service::{self, Service};
+use super::service::Service;
 use crate::ipc::admin::load::Obstacle;
 use crate::parent::launcher::LAUNCHER;
 use crate::parent::{self, TITLE};
@@ -16,13 +16,17 @@ const IDS: [&str; 5] =
 const RESTART: &str = "stop it, find out what started it so, and start it anew; its log names what this kernel lacks";
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
-    obstacles(look, sheet);
     match &look.service {
-        Service::Runs(Some((head, children))) => {
-            let others = children.len();
-            sheet.pass("sandbox.running", format!("the service runs as process {} and {others} others", head.pid));
+        Service::Runs(family, obstacles) => {
+            obstacles.iter().for_each(|obstacle| tell(*obstacle, sheet));
+            let what = match family {
+                Some((head, children)) => {
+                    format!("the service runs as process {} and {} others", head.pid, children.len())
+                }
+                None => "the service runs".to_owned(),
+            };
+            sheet.pass_unless_told("sandbox.running", what);
         }
-        Service::Runs(None) => sheet.pass("sandbox.running", "the service runs"),
         Service::Silent(_, why) => sheet.fail(
             "sandbox.running",
             "the service runs, and does not answer",
@@ -56,22 +60,20 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
 }
 
 /// What keeps mail out, or the log unsigned, as the service itself knows.
-fn obstacles(look: &Look<'_>, sheet: &mut Sheet) {
-    for obstacle in service::obstacles(look.plan, &look.service) {
-        let what = match obstacle {
-            Obstacle::Sealer => "mail is taken, and nothing signs the audit log".to_owned(),
-            other => format!("the service takes no mail: {}", other.word()),
-        };
-        let (why, fix) = (
-            "gatepost(8) says under status what each of these is",
-            "look at gatepost status and at the log; docs/runbook.md has what to do",
-        );
-        match obstacle {
-            // Both pass by themselves.
-            Obstacle::Draining | Obstacle::Load => sheet.warn("sandbox.running", what, why, fix),
-            Obstacle::Store | Obstacle::Room | Obstacle::AuditMaxBytes | Obstacle::Sealer => {
-                sheet.fail("sandbox.running", what, why, fix);
-            }
+fn tell(obstacle: Obstacle, sheet: &mut Sheet) {
+    let what = match obstacle {
+        Obstacle::Sealer => "mail is taken, and nothing signs the audit log".to_owned(),
+        other => format!("the service takes no mail: {}", other.word()),
+    };
+    let (why, fix) = (
+        "gatepost(8) says under status what each of these is",
+        "look at gatepost status and at the log; docs/runbook.md has what to do",
+    );
+    match obstacle {
+        // Both pass by themselves.
+        Obstacle::Draining | Obstacle::Load => sheet.warn("sandbox.running", what, why, fix),
+        Obstacle::Store | Obstacle::Room | Obstacle::AuditMaxBytes | Obstacle::Sealer => {
+            sheet.fail("sandbox.running", what, why, fix);
         }
     }
 }

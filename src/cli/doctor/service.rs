@@ -22,8 +22,8 @@ const LOOKS: u32 = 20;
 const NAP: Duration = Duration::from_millis(50);
 
 pub enum Service {
-    /// Its processes, where the system shows them.
-    Runs(Option<Family>),
+    /// Its processes, where the system shows them, and what keeps mail out of it, or its log unsigned.
+    Runs(Option<Family>, Vec<Obstacle>),
     /// It is there and says nothing; in words.
     Silent(Option<Family>, String),
     Stopped,
@@ -34,9 +34,9 @@ pub enum Service {
 impl Service {
     pub fn find(plan: &Plan) -> Self {
         match control::listener(&plan.runtime_directory) {
-            Ok(Some(pid)) => match hangs(&plan.runtime_directory) {
-                None => Self::Runs(pid.and_then(settled)),
-                Some(why) => Self::Silent(pid.and_then(settled), why),
+            Ok(Some(pid)) => match obstacles(&plan.runtime_directory) {
+                Ok(obstacles) => Self::Runs(pid.and_then(settled), obstacles),
+                Err(why) => Self::Silent(pid.and_then(settled), why),
             },
             Ok(None) => Self::Stopped,
             Err(undone) => Self::Closed(undone.into()),
@@ -46,7 +46,7 @@ impl Service {
     /// Why it can't be asked.
     pub fn silence(&self) -> Option<&str> {
         match self {
-            Self::Runs(_) => None,
+            Self::Runs(..) => None,
             Self::Stopped => Some("the service does not run"),
             Self::Silent(_, why) | Self::Closed(why) => Some(why),
         }
@@ -55,7 +55,7 @@ impl Service {
     /// Its processes, where there are any and the system shows them.
     pub fn family(&self) -> Option<&Family> {
         match self {
-            Self::Runs(family) | Self::Silent(family, _) => family.as_ref(),
+            Self::Runs(family, _) | Self::Silent(family, _) => family.as_ref(),
             Self::Stopped | Self::Closed(_) => None,
         }
     }
@@ -88,15 +88,16 @@ fn settle(look: impl Fn() -> Option<Family>) -> Option<Family> {
     look()
 }
 
-/// Whether its vault is stuck, in words.
-fn hangs(runtime: &Path) -> Option<String> {
+/// What it says is in its way. Errors: its vault is stuck, in words.
+fn obstacles(runtime: &Path) -> Result<Vec<Obstacle>, String> {
     match control::ask_within(runtime, Any::Ready, PATIENCE) {
         Ok(Some(Answer::Ready(readiness))) if readiness.obstacles.contains(&Obstacle::Store) => {
-            Some("its store does not answer".to_owned())
+            Err("its store does not answer".to_owned())
         }
+        Ok(Some(Answer::Ready(readiness))) => Ok(readiness.obstacles),
         // What it refuses, it has heard.
-        Ok(_) | Err(Undone::Refused(_)) => None,
-        Err(Undone::Unreachable(why)) => Some(why),
+        Ok(_) | Err(Undone::Refused(_)) => Ok(Vec::new()),
+        Err(Undone::Unreachable(why)) => Err(why),
     }
 }
 
@@ -155,17 +156,6 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
     Ok(all)
 }
 
-/// What keeps mail out of the running service, or its log unsigned.
-pub fn obstacles(plan: &Plan, service: &Service) -> Vec<Obstacle> {
-    if service.silence().is_some() {
-        return Vec::new();
-    }
-    match control::ask_within(&plan.runtime_directory, Any::Ready, PATIENCE) {
-        Ok(Some(Answer::Ready(readiness))) => readiness.obstacles,
-        _ => Vec::new(),
-    }
-}
-
 /// What the running service tells of itself; else why it doesn't.
 pub fn overview(plan: &Plan, service: &Service) -> Result<Overview, String> {
     if let Some(why) = service.silence() {
@@ -210,7 +200,7 @@ mod tests {
         let owner = fs::metadata(state.path()).unwrap().uid();
         let us = owner + 1;
         assert_eq!(Service::Stopped.user(state.path(), us), Some(owner), "another looks at it");
-        assert_eq!(Service::Runs(None).user(state.path(), us), Some(owner));
+        assert_eq!(Service::Runs(None, Vec::new()).user(state.path(), us), Some(owner));
         assert_eq!(Service::Stopped.user(&state.path().join("none"), us), Some(us), "it would be started by this one");
         assert_eq!(Service::Closed("no way in".into()).user(state.path(), us), None);
         let parent = Process { user: 77, ..Process::default() };

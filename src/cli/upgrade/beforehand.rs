@@ -60,7 +60,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, least};
     use crate::role::TABLE;
     use crate::sandbox::FALLBACK_ID_BASE;
     use crate::sys::running::Process;
@@ -68,12 +68,7 @@ mod tests {
     #[test]
     fn made_up_users_are_known_by_the_children_that_have_them() {
         let home = tempfile::tempdir().unwrap();
-        let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {:?}\n[[listener]]\nname = \"local\"\n\
-             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n",
-            home.path()
-        );
-        let plan = Config::foresee(Path::new("gatepost.toml"), &text).unwrap();
+        let plan = Config::foresee(Path::new("gatepost.toml"), &least(home.path(), "")).unwrap();
         let child = |user| Process { user, ..Process::default() };
         let told = |users: &[u32]| {
             has_made_up_users(&plan, Some(&(child(0), users.iter().copied().map(child).collect::<Vec<_>>())))
