@@ -64,7 +64,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::config::slice::VaultSlice;
@@ -133,8 +133,8 @@ pub struct Vault {
     pub onces: Rc<Onces>,
     /// What those who watch the service are told.
     pub figures: figures::Desk,
-    /// Held by whoever makes reports.
-    pub reporting: Mutex<()>,
+    /// Of those who make reports.
+    pub reporting: delivery::report::Turns,
     /// Held by every message that was decided and is not on the disk yet.
     pub pending: Pending,
     /// When this has ended, the version before is to take the database (`gatepost downgrade`).
@@ -311,7 +311,7 @@ impl House {
             hooks: hooks::Desk::default(),
             onces: Onces::new(once_key, onces, now),
             figures: figures::Desk::default(),
-            reporting: Mutex::new(()),
+            reporting: delivery::report::Turns::default(),
             pending: Pending::default(),
             goes_back: Rc::new(Cell::new(goes_back)),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),

@@ -44,7 +44,7 @@ async fn look(vault: &Vault) -> Duration {
     }
     for _ in 0..IN_A_ROW {
         let before = before(clock, late);
-        let turn = vault.reporting.lock().await;
+        let turn = vault.reporting.take().await;
         let found = match vault.writer.run(move |store| store.late(before)).await {
             Ok(Some(found)) => found,
             Ok(None) => break,

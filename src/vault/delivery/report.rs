@@ -4,10 +4,12 @@
 //! that one, unless `bounce` of an upstream says otherwise. It is marked as one, and is not reported in its turn when it fails,
 //! whoever it is from (RFC 5321 section 6.1).
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::courier::open;
@@ -43,10 +45,41 @@ pub async fn begin(vault: Rc<Vault>) {
     delay::run(vault).await;
 }
 
-/// Makes all reports that are owed and can be made now.
+/// Turns to make reports, one at a time: what two find owed, one would report twice.
+#[derive(Default)]
+pub struct Turns {
+    now: Mutex<()>,
+    is_next: Cell<bool>,
+}
+
+impl Turns {
+    pub async fn take(&self) -> MutexGuard<'_, ()> {
+        self.now.lock().await
+    }
+
+    /// The next turn. None when somebody waits for that already: he will find what is owed by now. So each message that ends can ask
+    /// for its report, however many do while one is made, and none of them stays in memory to wait for a turn of its own.
+    async fn join(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.is_next.replace(true) {
+            return None;
+        }
+        let _waits = Waits(&self.is_next);
+        Some(self.now.lock().await)
+    }
+}
+
+/// Somebody waits for the next turn, until he has it or gives up.
+struct Waits<'a>(&'a Cell<bool>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// Makes all reports that are owed and can be made now, or leaves them to whoever is about to.
 pub async fn make_all(vault: &Vault) {
-    // One at a time: what two find owed, one would report twice.
-    let _turn = vault.reporting.lock().await;
+    let Some(_turn) = vault.reporting.join().await else { return };
     while let Some(Some(owed)) = persist(vault, |store| store.owed()).await {
         if !make(vault, owed).await {
             return;
@@ -295,4 +328,35 @@ fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], u
 fn by_webhook(event: Event, subject: &Subject, told: usize) -> Event {
     let data = serde_json::json!({ "about": subject.message, "webhook": subject.webhook, "events": told });
     Event { data: Some(data.to_string()), ..event }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn whoever_comes_while_one_waits_for_a_turn_leaves_it_to_him() {
+        let (turns, mut nobody) = (Turns::default(), Context::from_waker(Waker::noop()));
+        let turn = turns.take().await;
+        let mut first = pin!(turns.join());
+        assert!(first.as_mut().poll(&mut nobody).is_pending());
+        for _ in 0..100 {
+            assert!(turns.join().await.is_none());
+        }
+        drop(turn);
+        let turn = first.await.expect("it was his turn");
+        {
+            // What is owed from now on he may have passed by: there is a next one, who may give up.
+            let mut second = pin!(turns.join());
+            assert!(second.as_mut().poll(&mut nobody).is_pending());
+            assert!(turns.join().await.is_none());
+        }
+        let mut third = pin!(turns.join());
+        assert!(third.as_mut().poll(&mut nobody).is_pending());
+        drop(turn);
+        assert!(matches!(third.as_mut().poll(&mut nobody), Poll::Ready(Some(_))));
+    }
 }

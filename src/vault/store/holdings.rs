@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement};
 use crate::vault::audit::row::unsigned;
 use crate::vault::store::lasting;
 
-/// A message is held as long as its body is there. The body comes behind the recipients, and goes before the message, or with it.
+/// A message is held as long as its body is there, which every one has that isn't done, but one that is delivered while its sender
+/// waits: what is there at the start is counted by the index of those, since a look through the bodies would read all of them. The
+/// body comes behind the recipients, and goes before the message, or with it.
 /// It weighs as much as there are offers of it (`spool::PER_OFFER`): 1 for each 100 recipients that were begun. What came is of
 /// the time since it was asked for. `fresh`: changed since then.
 const COUNTING: &str = "
@@ -17,7 +19,8 @@ CREATE TEMP TABLE holding(
 CREATE INDEX temp.holding_fresh ON holding(fresh) WHERE fresh = 1;
 INSERT INTO holding
   SELECT principal, sum(1 + coalesce((SELECT max(n) FROM spool_rcpt AS r WHERE r.msg = id), 0) / 100), sum(bytes), 0, 0, 1
-  FROM spool_body CROSS JOIN spool_msg ON id = spool_body.msg GROUP BY principal;
+  FROM spool_msg INDEXED BY sm_held
+  WHERE done_us IS NULL AND (live = 0 OR EXISTS(SELECT 1 FROM spool_body WHERE msg = id)) GROUP BY principal;
 CREATE TEMP TRIGGER holding_comes AFTER INSERT ON main.spool_body
 BEGIN
   INSERT INTO holding SELECT principal, 1 + last / 100, bytes, 1 + last, bytes, 1

@@ -216,7 +216,12 @@ impl<'c> Spool<'c> {
                 sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0 WHERE job IS NOT NULL")?,
                 sql("DELETE FROM spool_lease")?,
             ],
-            lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE state = 0 AND held = 0")?,
+            // From each to the next by the index, past all that wait in it.
+            lanes: sql(
+                "WITH RECURSIVE found(lane) AS (SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 \
+                        UNION ALL SELECT (SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane > found.lane) \
+                        FROM found WHERE lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL",
+            )?,
             waiting: sql(
                 "SELECT msg, n, rcpt, lane, principal, mail_from, report FROM spool_rcpt JOIN spool_msg ON id = msg \
                           WHERE state = 0 AND (msg, n) > (?, ?) ORDER BY msg, n LIMIT ?",

@@ -111,8 +111,10 @@ impl Courier {
     }
 
     /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
-    pub(super) fn end(&self, active: Active, next_us: u64, proof: Proof) {
+    pub(super) fn end(&self, mut active: Active, next_us: u64, proof: Proof) {
         let (job, whose) = (active.leased.job, active.leased.whose());
+        // Nobody reads it any more, and it takes a while until all is on the disk.
+        (active.leased.body, active.leased.lock) = (Body::Inline(Vec::new()), Lock::None);
         self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, job, &whose);
         if active.is_slow {
             self.vault.schedule.borrow_mut().slow_one_ended(&self.peer.label, self.peer.instance);
@@ -126,7 +128,7 @@ impl Courier {
                 let _ = writing.await;
             }
             if proof == Proof::Fell || active.leased.ended > 0 {
-                let leased = Leased { body: Body::Inline(Vec::new()), lock: Lock::None, ..active.leased.clone() };
+                let leased = active.leased.clone();
                 persist(&vault, move |store| poison::note(store, &leased, &upstream, proof)).await;
             }
             // Who failed in this attempt is told of when nobody is under way any more.
