@@ -11,9 +11,6 @@ use crate::support::LIMITS;
 use crate::trial::postfix::Postfix;
 use crate::trial::{Service, Setting, await_that, free_port};
 
-/// Connections to the sink at a time; Postfix's own default for one destination.
-const OUTGOING: u32 = 20;
-
 pub struct Contestant {
     pub name: &'static str,
     pub port: u16,
@@ -60,9 +57,8 @@ pub fn direct(drain: &Drain) -> Contestant {
 fn gatepost(name: &'static str, drain: &Drain, delivery: &str) -> Contestant {
     let port = free_port();
     let more = devices::listener(port) + &devices::credential("billing", "127.0.0.0/8", delivery);
-    // Direct delivery has a connection for each of the client's; so has the other relay.
-    let outgoing = if delivery == "direct" { CONNECTIONS } else { OUTGOING };
-    let upstream = format!("tls = \"none\"\nconnections = {outgoing}");
+    // One for each of the client's; so have the other relays.
+    let upstream = format!("tls = \"none\"\nconnections = {CONNECTIONS}");
     let setting = Setting {
         host: Some(format!("127.0.0.1:{}", drain.port)),
         upstream,
@@ -72,17 +68,19 @@ fn gatepost(name: &'static str, drain: &Drain, delivery: &str) -> Contestant {
     };
     let service = Service::start_with(&setting);
     let settings = format!(
-        "delivery = \"{delivery}\", synchronous=FULL, {outgoing} connections to the sink, audit log and limits on"
+        "delivery = \"{delivery}\", synchronous=FULL, {CONNECTIONS} connections to the sink, audit log and limits on"
     );
     Contestant { name, port, settings, house: House::Gatepost(Box::new(service)) }
 }
 
-/// As Debian installs it (100 processes of a kind, 20 connections to a destination), and with the sink as its relay host.
+/// As Debian installs it (100 processes of a kind), with the sink as its relay host, and with as many connections there as the others
+/// have, instead of 20.
 pub fn postfix(drain: &Drain) -> Contestant {
     let sink = drain.port;
     let postfix = Postfix::launch(|_| {
         format!(
-            "mynetworks = 127.0.0.0/8\nrelayhost = [127.0.0.1]:{sink}\nsmtp_host_lookup = native\nmyhostname = relay.test.example\n"
+            "mynetworks = 127.0.0.0/8\nrelayhost = [127.0.0.1]:{sink}\nsmtp_host_lookup = native\nmyhostname = relay.test.example\n\
+             default_destination_concurrency_limit = {CONNECTIONS}\n"
         )
     });
     let words = [

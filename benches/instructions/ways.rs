@@ -86,12 +86,14 @@ fn frames(rounds: u32) {
 /// A message in the store from its acceptance to its delivery, with its events, its key and its use of the limits, 64 in a transaction.
 fn store(rounds: u32) {
     const GROUP: u32 = 64;
-    let home = tempfile::tempdir().expect("a folder");
-    with_store(home.path(), |units| {
+    let home = std::env::temp_dir().join(format!("gatepost-instructions-{}", std::process::id()));
+    std::fs::create_dir(&home).expect("a folder");
+    with_store(&home, |units| {
         for first in (0..rounds).step_by(GROUP as usize) {
             let group = GROUP.min(rounds - first);
             units.keep(group);
             units.deliver(u64::from(first), group);
         }
     });
+    std::fs::remove_dir_all(home).expect("the folder goes");
 }

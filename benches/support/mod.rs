@@ -4,43 +4,17 @@
 
 pub mod backlog;
 pub mod ledger;
+pub mod machine;
 pub mod units;
 pub mod vault;
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
+
+pub use machine::{introduce, quick};
 
 /// Limits that are counted and kept as always, and too wide to be met.
 pub const LIMITS: &str = "global = { per_minute = 100000000 }\naddress = { per_minute = 100000000 }";
-
-/// `cargo bench -- --quick`: a few iterations, to see that they still run. The figures mean nothing then.
-pub fn quick() -> bool {
-    std::env::args().any(|word| word == "--quick")
-}
-
-/// Says where the figures below come from.
-pub fn introduce(what: &str) {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
-    let said = |program: &str, words: &[&str]| {
-        let output = Command::new(program).args(words).output();
-        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
-    };
-    println!("== {what}{}", if quick() { " (--quick: the figures mean nothing)" } else { "" });
-    println!(
-        "{} x {}; {}; {}; gatepost {}; SQLite {}; load {}",
-        std::thread::available_parallelism().map_or(1, usize::from),
-        model.unwrap_or("unknown processor"),
-        said("uname", &["-sr"]),
-        said("rustc", &["--version"]),
-        env!("CARGO_PKG_VERSION"),
-        rusqlite::version(),
-        fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default(),
-    );
-    let folder = std::env::temp_dir();
-    println!("files in {} ({})", folder.display(), said("stat", &["-f", "-c", "%T", folder.to_str().unwrap_or(".")]));
-}
 
 /// How often something happens in a second, when it is done again and again for so long. `work` says how much it did.
 pub fn rate(time: Duration, mut work: impl FnMut() -> u32) -> f64 {

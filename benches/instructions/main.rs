@@ -1,22 +1,21 @@
 //! How many instructions of the processor the ways of a message take, counted by valgrind's callgrind, beside what is kept in
-//! `benches/instructions.txt`. One that takes a tenth more fails: counts, and no times, so that a busy machine changes nothing.
+//! `kept.txt`. One that takes a tenth more fails: counts, and no times, so that a busy machine changes nothing.
 //!
-//! `cargo bench --bench instructions -- --keep` writes down what it counts now. This program runs itself below valgrind, each way
+//! `cargo run --release -p gatepost-instructions`, and with `-- --keep` it writes down what it counts now. This program runs itself below valgrind, each way
 //! twice with so many rounds; what the second takes more is divided by the rounds that it has more, so that the start costs nothing.
 
 mod support;
-#[path = "instructions/ways.rs"]
 mod ways;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 
-use support::introduce;
+use support::machine::introduce;
 use ways::WAYS;
 
 /// What is kept, and where the counts are of other instructions.
-const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kept.txt");
 const PROCESSOR: &str = "x86_64";
 /// So much more than what is kept fails, and so much less is to be kept: in percent. Compilers and libraries change some.
 const MARGIN: u64 = 10;
