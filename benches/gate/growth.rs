@@ -25,6 +25,8 @@ use crate::support::{LIMITS, introduce, median, quick};
 use crate::trial::{Service, Setting, Smtp, free_port};
 use crate::{aims, devices};
 
+/// `cargo bench --bench gate -- growth queue` does one of them.
+const PARTS: [&str; 4] = ["sessions", "queue", "credentials", "events"];
 const SENDERS: u32 = 20;
 const LENGTH: usize = 4096;
 const ROUNDS: usize = 3;
@@ -43,12 +45,26 @@ pub fn main() {
             "NOT RUN: 1,000,000 messages that wait and 10,000,000 events, which need GATEPOST_BENCH_LARGEST=1, an hour and 20 GB of disk"
         );
     }
-    sessions();
-    let (few, many) = if quick() { (100, vec![1_000]) } else { (1_000, vec![100_000]) };
-    grown("messages that wait", few, &with(many, largest, 1_000_000), put_messages);
-    credentials();
-    let (few, many) = if quick() { (100, vec![1_000]) } else { (1_000, vec![1_000_000]) };
-    grown("events in the log", few, &with(many, largest, 10_000_000), put_events);
+    let words: Vec<String> = std::env::args().collect();
+    let wanted = |part: &str| !PARTS.iter().any(|part| is_there(&words, part)) || is_there(&words, part);
+    if wanted("sessions") {
+        sessions();
+    }
+    if wanted("queue") {
+        let (few, many) = if quick() { (100, vec![1_000]) } else { (1_000, vec![100_000]) };
+        grown("messages that wait", few, &with(many, largest, 1_000_000), put_messages);
+    }
+    if wanted("credentials") {
+        credentials();
+    }
+    if wanted("events") {
+        let (few, many) = if quick() { (100, vec![1_000]) } else { (1_000, vec![1_000_000]) };
+        grown("events in the log", few, &with(many, largest, 10_000_000), put_events);
+    }
+}
+
+fn is_there(words: &[String], part: &str) -> bool {
+    words.iter().any(|word| word == part)
 }
 
 fn with(mut sizes: Vec<u32>, largest: bool, size: u32) -> Vec<u32> {

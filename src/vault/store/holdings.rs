@@ -169,11 +169,19 @@ mod tests {
         connection.execute("DELETE FROM spool_msg WHERE id = 3", []).unwrap();
         assert_eq!(changed(&mut holdings), of([("till", held(0, 0), (0, 0))]));
         keep(connection, "till", 5);
+        // What is delivered while its sender waits has a body or none.
+        for octets in [11, 13] {
+            keep(connection, "live", octets);
+            connection.execute("UPDATE spool_msg SET live = 1 WHERE bytes = ?", [octets]).unwrap();
+        }
+        connection
+            .execute("DELETE FROM spool_body WHERE msg = (SELECT id FROM spool_msg WHERE bytes = 11)", [])
+            .unwrap();
         drop(holdings);
         drop(first);
         let again = database(home.path());
         let mut holdings = Holdings::prepare(&again.connection).unwrap();
-        let all = of([("shop", held(1, 20), (0, 0)), ("till", held(1, 5), (0, 0))]);
-        assert_eq!(changed(&mut holdings), all, "after a restart, which knows nothing of lately");
+        let all = [("shop", held(1, 20), (0, 0)), ("till", held(1, 5), (0, 0)), ("live", held(1, 13), (0, 0))];
+        assert_eq!(changed(&mut holdings), of(all), "after a restart, which knows nothing of lately");
     }
 }

@@ -227,7 +227,7 @@ impl<'c> Spool<'c> {
                           WHERE state = 0 AND (msg, n) > (?, ?) ORDER BY msg, n LIMIT ?",
             )?,
             move_to: sql("UPDATE spool_rcpt SET lane = ? WHERE msg = ? AND n = ?")?,
-            segments: sql("SELECT segment FROM spool_body WHERE segment IS NOT NULL")?,
+            segments: sql("SELECT segment FROM spool_body INDEXED BY sb_segment WHERE segment IS NOT NULL")?,
             sweep: sql("DELETE FROM spool_msg WHERE id IN (SELECT id FROM spool_msg WHERE done_us < ? LIMIT ?)")?,
         })
     }
