@@ -23,7 +23,7 @@ pub fn introduce(what: &str) {
         model.unwrap_or("unknown processor"),
         said("uname", &["-sr"]),
         said("rustc", &["--version"]),
-        env!("CARGO_PKG_VERSION"),
+        gatepost::role::start::BUILD,
         rusqlite::version(),
         fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default(),
     );
