@@ -1,8 +1,8 @@
 //! How many instructions of the processor the ways of a message take, counted by valgrind's callgrind, beside what is kept in
 //! `kept.txt`. One that takes a tenth more fails: counts, and no times, so that a busy machine changes nothing.
 //!
-//! `cargo run --release -p gatepost-instructions`, and with `-- --keep` it writes down what it counts now. This program runs itself below valgrind, each way
-//! twice with so many rounds; what the second takes more is divided by the rounds that it has more, so that the start costs nothing.
+//! `cargo run --release -p gatepost-instructions`, and with `-- --keep` it writes down what it counts now. This program runs itself below
+//! valgrind, each way twice with so many rounds; what the second takes more is divided by the rounds that it has more, so that the start costs nothing.
 
 mod support;
 mod ways;
