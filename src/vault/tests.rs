@@ -51,6 +51,7 @@ mod credentials;
 mod decision;
 mod delays;
 mod edge;
+mod ended;
 mod envelope;
 mod fairness;
 mod feedback;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::outcome::{self, PutOff};
-use super::settlement::{bounded, owes, tell, write};
+use super::settlement::{Outcomes, bounded, owes, tell, write};
 use crate::ipc::delivery::Job;
 use crate::mail::address::Address;
 use crate::mail::outcome::Outcome as Delivery;
@@ -29,8 +29,15 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// What one outcome means; it is on the disk when the handle ends.
-    pub fn settle(&self, number: u32, recipient: &Address, attempts: u32, delivery: &Delivery) -> JoinHandle<()> {
+    /// What one outcome means; it is on the disk when the handle ends, and the lease over with it if it is the only one.
+    pub fn settle(
+        &self,
+        number: u32,
+        recipient: &Address,
+        attempts: u32,
+        delivery: &Delivery,
+        end_lease: bool,
+    ) -> JoinHandle<()> {
         let Self { vault, upstream, leased, .. } = *self;
         let attempt = attempts.saturating_add(1);
         let on_unknown = on_unknown(vault, leased);
@@ -50,8 +57,8 @@ impl Attempt<'_> {
         let (owed, unknown) = (owes(leased, number, state, &said), name == Name::DeliverUnknown);
         let settled = Settled { state, owed, said, tried: true, unknown, verdict: Verdict::of(delivery) };
         tell(leased, upstream, &settled, name);
-        let told = Happened::of(leased, number, &settled, upstream, &word);
-        write(vault, Job(leased.job), leased, vec![(number, settled)], told.into_iter().collect(), events)
+        let told = Happened::of(leased, number, &settled, upstream, &word).into_iter().collect();
+        write(vault, Job(leased.job), leased, Outcomes { settled: vec![(number, settled)], told, events, end_lease })
     }
 }
 

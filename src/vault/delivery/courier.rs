@@ -63,6 +63,15 @@ struct Active {
     is_answered: bool,
     /// It takes longer than what ends a courier does: nobody waits for its end.
     is_slow: bool,
+    /// Its lease ended with its only outcome, or does when that is on the disk.
+    is_released: bool,
+}
+
+impl Active {
+    /// Whether the outcome that came last is all that its lease waits for: no other is on its way, and nothing is to be written before the end.
+    fn ends_with_it(&self) -> bool {
+        self.open.is_empty() && self.writing.is_empty() && self.leased.ended == 0
+    }
 }
 
 /// What a job waited for.
@@ -201,7 +210,8 @@ impl Courier {
                 if is_answer {
                     self.works().await;
                 }
-                self.settle(job, number, &recipient, attempts, &outcome);
+                let ends = self.active.get(&job).is_some_and(Active::ends_with_it);
+                self.settle(job, number, &recipient, attempts, &outcome, ends);
             }
             Progress::Settled { job } => {
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };
@@ -251,7 +261,7 @@ impl Courier {
         let (begun, put_off, writing) = (Instant::now(), None, Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let (sent, digest, wanted) = (0, Sha256::new(), 0);
-        let (reading, suspects, is_answered, is_slow) = (false, Suspects::default(), false, false);
+        let (reading, suspects, is_answered, is_slow, is_released) = (false, Suspects::default(), false, false, false);
         let active = Active {
             leased,
             open,
@@ -265,6 +275,7 @@ impl Courier {
             suspects,
             is_answered,
             is_slow,
+            is_released,
         };
         self.active.insert(job, active);
         match (body, self.active.get_mut(&job)) {
@@ -275,7 +286,15 @@ impl Courier {
     }
 
     /// What one outcome means.
-    fn settle(&mut self, job: Job, number: u32, recipient: &Address, attempts: u32, delivery: &Delivery) {
+    fn settle(
+        &mut self,
+        job: Job,
+        number: u32,
+        recipient: &Address,
+        attempts: u32,
+        delivery: &Delivery,
+        end_lease: bool,
+    ) {
         let Some(active) = self.active.get_mut(&job) else { return };
         let put_off = *active.put_off.get_or_insert_with(PutOff::now);
         let retry = self.vault.authority.borrow().slice.retry.clone();
@@ -287,8 +306,9 @@ impl Courier {
             put_off,
             retry: &retry,
         };
-        let writing = attempt.settle(number, recipient, attempts, delivery);
+        let writing = attempt.settle(number, recipient, attempts, delivery, end_lease);
         active.writing.push(writing);
+        active.is_released = end_lease;
     }
 
     async fn accuse(&self, word: &'static str) {

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod pace;
 pub mod poison;
 pub mod rehearsal;
+pub mod release;
 pub mod report;
 pub mod reroute;
 pub mod revoked;

@@ -16,12 +16,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinHandle;
 
 use super::backlog::Backlog;
 use super::breaker::Fault;
 use super::rehearsal::Rehearsal;
-use super::reroute;
 use super::upstream::{Courier, Upstream};
 use super::verification::Verification;
 use crate::ipc::admin::route::State;
@@ -29,10 +27,7 @@ use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
-use crate::vault::hooks;
-use crate::vault::queue;
 use crate::vault::store::Store;
-use crate::vault::store::hooks::Scope;
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
@@ -325,32 +320,6 @@ impl Schedule {
             None => self.suspects.remove(lane),
         };
     }
-}
-
-/// Ends a lease, in its own time; what has no outcome waits until then.
-pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) -> JoinHandle<()> {
-    let own = Rc::clone(vault);
-    vault.finish(async move {
-        let buried = persist(&own, move |store| {
-            let message = store.hooks.leased(job)?;
-            let row = store.spool.release(job, next_us)?;
-            let segment = row.map(|row| queue::bury(store, row)).transpose()?.flatten();
-            Ok((message, row, segment))
-        });
-        let (message, row, segment) = buried.await.unwrap_or_default();
-        if let Some(segment) = segment {
-            own.segments.remove(segment).await;
-        }
-        if let Some(row) = row.filter(|_| own.schedule.borrow().routes.are_others(job)) {
-            reroute::message(&own, row).await;
-        }
-        own.schedule.borrow_mut().arrived([lane]);
-        own.poke.notify_one();
-        // All that its courier said is written down.
-        if let Some(message) = message {
-            Box::pin(hooks::ripen(&own, Scope::Message(message))).await;
-        }
-    })
 }
 
 /// Does what must be done, as soon as there is room for it on the disk. None when the store has ended.

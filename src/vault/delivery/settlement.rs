@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use tokio::task::JoinHandle;
 
+use super::release::{self, Ended, follow};
 use super::schedule::persist;
 use super::suppression;
 use crate::ipc::delivery::Job;
@@ -15,18 +16,24 @@ use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::{self, Happened, NOT_SENDABLE, Subject};
+use crate::vault::limits::clock::passed_us;
 use crate::vault::store::spool::{Leased, Settled, State};
 
+/// What became of recipients of a lease.
+#[derive(Clone)]
+pub struct Outcomes {
+    pub settled: Vec<(u32, Settled)>,
+    /// What the webhook is told of them.
+    pub told: Vec<Happened>,
+    pub events: Vec<Event>,
+    /// Nobody of the lease is without one then, nor is any other on its way to the disk: it ends with these.
+    pub end_lease: bool,
+}
+
 /// Writes down outcomes, what the webhook is told of them, their events and, when they were the last, the end of the body, in one transaction.
-pub fn write(
-    vault: &Rc<Vault>,
-    job: Job,
-    leased: &Leased,
-    settled: Vec<(u32, Settled)>,
-    told: Vec<Happened>,
-    events: Vec<Event>,
-) -> JoinHandle<()> {
+pub fn write(vault: &Rc<Vault>, job: Job, leased: &Leased, outcomes: Outcomes) -> JoinHandle<()> {
     let (own, row) = (Rc::clone(vault), leased.row);
+    let Outcomes { settled, told, events, end_lease } = outcomes;
     let (rule, signs) = {
         let authority = vault.authority.borrow();
         let policy = authority.credentials.get(&leased.principal).map(|one| &one.policy);
@@ -36,6 +43,7 @@ pub fn write(
     };
     let whose = (leased.principal.clone(), leased.message);
     let subject = Subject::of(leased);
+    let lane = end_lease.then(|| leased.lane.clone());
     // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.
     let head = (leased.principal == GATE).then_some(leased.message);
     vault.finish(async move {
@@ -59,14 +67,19 @@ pub fn write(
             if let Some(subject) = subject {
                 told.iter().try_for_each(|happened| happened::put(store, &subject, happened).map(drop))?;
             }
-            store.finish(row, now_us())
+            let finished = store.finish(row, now_us())?;
+            let buried = if end_lease { release::write(store, job.0, passed_us())?.1 } else { None };
+            Ok([finished, buried])
         });
-        let finished = finished.await;
+        let segments = finished.await;
         if head.is_some() {
             own.anchored.notify_one();
         }
-        if let Some(Some(segment)) = finished {
+        for segment in segments.into_iter().flatten().flatten() {
             own.segments.remove(segment).await;
+        }
+        if let Some(lane) = lane {
+            follow(&own, Some(Ended { job: job.0, row }), lane).await;
         }
     })
 }

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::outcome::PutOff;
+use super::release::release;
 use super::report;
-use super::schedule::{persist, release};
+use super::schedule::persist;
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::policy::simulation::{self, DEFERRALS, End, LANE};
@@ -61,7 +62,7 @@ async fn deliver(vault: Rc<Vault>, leased: Leased) {
         // A report of the gate's own tests nothing.
         let end = if leased.is_report { None } else { simulation::end(&to.address) };
         let (delivery, complaint) = outcome(end, &to.address, *attempts);
-        writing.push(attempt.settle(*number, &to.address, *attempts, &delivery));
+        writing.push(attempt.settle(*number, &to.address, *attempts, &delivery, false));
         complaints.extend(complaint);
     }
     let own = Rc::clone(&vault);

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
-use super::spool::{address, manner, number};
+use super::spool::{LANES, address, manner, number};
 use crate::mail::envelope::Addressee;
 use crate::mail::outcome::Said;
 use crate::vault::audit::row::{integer, unsigned};
@@ -96,7 +96,6 @@ pub struct Hooks<'c> {
     ripe: Statement<'c>,
     ripe_of: Statement<'c>,
     ripe_named: Statement<'c>,
-    leased: Statement<'c>,
     upstreams: Statement<'c>,
     drop: Statement<'c>,
     any: Statement<'c>,
@@ -114,13 +113,10 @@ impl<'c> Hooks<'c> {
                        FROM provider_ref CROSS JOIN spool_rcpt ON spool_rcpt.msg = provider_ref.msg AND n = num \
                        CROSS JOIN spool_msg ON id = spool_rcpt.msg WHERE upstream = ? AND reference = ? ORDER BY 1, 2")?,
             is_leased: sql("SELECT 1 FROM spool_lease WHERE msg = ?")?,
-            // Lane by lane, and not by each who waits there.
-            may_come: sql("WITH RECURSIVE lanes(lane) AS ( \
-                             SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 UNION ALL \
-                             SELECT (SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane > lanes.lane) \
-                             FROM lanes WHERE lanes.lane IS NOT NULL) \
-                           SELECT EXISTS(SELECT 1 FROM spool_lease WHERE upstream = ?1) \
-                               OR EXISTS(SELECT 1 FROM lanes WHERE instr(',' || lane || ',', ',' || ?1 || ',') > 0)")?,
+            may_come: sql(&format!(
+                "{LANES} SELECT EXISTS(SELECT 1 FROM spool_lease WHERE upstream = ?1) \
+                 OR EXISTS(SELECT 1 FROM lanes WHERE instr(',' || lane || ',', ',' || ?1 || ',') > 0)"
+            ))?,
             tell: sql(
                 "UPDATE provider_ref SET told = told | ?5 WHERE upstream = ?1 AND reference = ?2 AND msg = ?3 AND num = ?4",
             )?,
@@ -141,7 +137,6 @@ impl<'c> Hooks<'c> {
                            ORDER BY id LIMIT 1")?,
             ripe_of: sql(RIPE_OF)?,
             ripe_named: sql(RIPE_NAMED)?,
-            leased: sql("SELECT msg FROM spool_lease WHERE job = ?")?,
             upstreams: sql("SELECT DISTINCT upstream FROM hook_early")?,
             ripe: sql("SELECT id, hook, upstream, event FROM hook_early WHERE id > ?1 \
                        AND EXISTS(SELECT 1 FROM provider_ref AS one WHERE one.upstream = hook_early.upstream \
@@ -241,11 +236,6 @@ impl<'c> Hooks<'c> {
                 self.ripe_named.query_map(params![after, most, upstream, reference], early)?.collect()
             }
         }
-    }
-
-    /// The message that a courier has by that lease.
-    pub fn leased(&mut self, job: u64) -> Result<Option<i64>> {
-        self.leased.query_row([integer(job)], |row| row.get(0)).optional()
     }
 
     pub fn drop(&mut self, id: i64) -> Result<()> {

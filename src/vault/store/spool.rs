@@ -31,6 +31,12 @@ use turns::Turns;
 /// Recipients of one offer: what any SMTP server must take in one transaction (RFC 5321 section 4.5.3.1.8).
 pub const PER_OFFER: u32 = 100;
 
+/// The lanes that somebody waits in, and none at the end: from each to the next by the index, past all that wait in it.
+pub const LANES: &str = "WITH RECURSIVE lanes(lane) AS (\
+     SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 UNION ALL \
+     SELECT (SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane > lanes.lane) \
+     FROM lanes WHERE lanes.lane IS NOT NULL)";
+
 /// A message as it is accepted.
 #[derive(Clone, Debug)]
 pub struct Accepted {
@@ -216,12 +222,7 @@ impl<'c> Spool<'c> {
                 sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0 WHERE job IS NOT NULL")?,
                 sql("DELETE FROM spool_lease")?,
             ],
-            // From each to the next by the index, past all that wait in it.
-            lanes: sql(
-                "WITH RECURSIVE found(lane) AS (SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 \
-                        UNION ALL SELECT (SELECT min(lane) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane > found.lane) \
-                        FROM found WHERE lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL",
-            )?,
+            lanes: sql(&format!("{LANES} SELECT lane FROM lanes WHERE lane IS NOT NULL"))?,
             waiting: sql(
                 "SELECT msg, n, rcpt, lane, principal, mail_from, report FROM spool_rcpt JOIN spool_msg ON id = msg \
                           WHERE state = 0 AND (msg, n) > (?, ?) ORDER BY msg, n LIMIT ?",

@@ -12,8 +12,9 @@ use crate::vault::audit::event::Name;
 use crate::vault::delivery::breaker::Fault;
 use crate::vault::delivery::interrupted::interrupted;
 use crate::vault::delivery::poison::{self, Proof};
-use crate::vault::delivery::schedule::{persist, plain, release, tell_of, unsaid};
-use crate::vault::delivery::settlement::{owes, tell, write};
+use crate::vault::delivery::release::release;
+use crate::vault::delivery::schedule::{persist, plain, tell_of, unsaid};
+use crate::vault::delivery::settlement::{Outcomes, owes, tell, write};
 use crate::vault::delivery::{outcome, report};
 use crate::vault::edge::Parting;
 use crate::vault::feedback::happened::Happened;
@@ -66,7 +67,7 @@ impl Courier {
         }
         let put_off = Delivery::Deferred(said);
         for (number, (recipient, attempts)) in open {
-            self.settle(job, number, &recipient, attempts, &put_off);
+            self.settle(job, number, &recipient, attempts, &put_off, false);
         }
         let pause = self.vault.schedule.borrow_mut().broke_off(&self.peer.label, &credential, Instant::now());
         tell_of(&self.vault, &self.peer.label, pause, Fault::Route, plain(&reason)).await;
@@ -105,12 +106,12 @@ impl Courier {
         let told = all
             .iter()
             .filter_map(|(number, settled)| Happened::of(&active.leased, *number, settled, upstream, "lifetime"));
-        let told = told.collect();
-        let writing = write(&self.vault, Job(active.leased.job), &active.leased, all, told, events);
+        let outcomes = Outcomes { told: told.collect(), settled: all, events, end_lease: false };
+        let writing = write(&self.vault, Job(active.leased.job), &active.leased, outcomes);
         active.writing.push(writing);
     }
 
-    /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
+    /// The job is over. Its lease ends when its outcomes are on the disk, if it didn't end with them; what has none waits until then.
     pub(super) fn end(&self, mut active: Active, next_us: u64, proof: Proof) {
         let (job, whose) = (active.leased.job, active.leased.whose());
         // Nobody reads it any more, and it takes a while until all is on the disk.
@@ -132,7 +133,9 @@ impl Courier {
                 persist(&vault, move |store| poison::note(store, &leased, &upstream, proof)).await;
             }
             // Who failed in this attempt is told of when nobody is under way any more.
-            let _ = release(&vault, active.leased.job, active.leased.lane.clone(), next_us).await;
+            if !active.is_released {
+                let _ = release(&vault, active.leased.job, active.leased.lane.clone(), next_us).await;
+            }
             if proof == Proof::Fell {
                 vault.schedule.borrow_mut().suspect(&active.leased.lane, Some(0));
                 vault.poke.notify_one();
@@ -148,7 +151,7 @@ impl Courier {
         let lost: Vec<_> = active.open.extract_if(|number, _| suspects.has(*number)).collect();
         let unknown = Delivery::Unknown(interrupted(why));
         for (number, (recipient, attempts)) in lost {
-            self.settle(job, number, &recipient, attempts, &unknown);
+            self.settle(job, number, &recipient, attempts, &unknown, false);
         }
     }
 

@@ -6,10 +6,11 @@ use std::time::Instant;
 use tokio::task::spawn_local;
 
 use super::plan::Plan;
-use super::{TICK, persist, release, stranded, unsaid};
+use super::{TICK, persist, stranded, unsaid};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::pace::{day_slot, oldest_day_slot};
+use crate::vault::delivery::release::release;
 use crate::vault::delivery::suppression;
 use crate::vault::delivery::{backlog, expiry, report, revoked};
 use crate::vault::limits::clock::{passed_us, queue_us};
