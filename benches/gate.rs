@@ -1,6 +1,6 @@
 //! What comes through the whole service in a second and what it costs, each beside others that do the same work in the same run:
-//! `relay` (beside Postfix and a Node.js relay), `handshake` (one message per connection, with TLS and a login), `http`
-//! (`POST /v1/send`, beside the store alone). Then what it stands: `large` (many large messages at once, beside copying them),
+//! `relay` (beside Postfix and a Node.js relay), `handshake` (one message per connection, with TLS and a login), `serial` (one client on
+//! one connection, beside syncs of the disk), `http` (`POST /v1/send`, beside the store alone). Then what it stands: `large` (many large messages at once, beside copying them),
 //! `latency` (at the dot, with an upstream far away), `strangers` (who guess, hold, connect), `overload` (three times what it can
 //! bear), `growth` (more of everything). `cargo bench --bench gate -- http` does that part alone.
 
@@ -40,6 +40,8 @@ mod pace;
 mod relay;
 #[path = "gate/sender.rs"]
 mod sender;
+#[path = "gate/serial.rs"]
+mod serial;
 #[path = "gate/source.rs"]
 mod source;
 #[path = "gate/strangers.rs"]
@@ -48,9 +50,10 @@ mod strangers;
 mod waits;
 
 fn main() {
-    let parts: [(&str, fn()); 8] = [
+    let parts: [(&str, fn()); 9] = [
         ("relay", relay::main),
         ("handshake", handshake::main),
+        ("serial", serial::main),
         ("http", http::main),
         ("large", large::main),
         ("latency", latency::main),

@@ -49,22 +49,25 @@ pub fn to_syslog(socket: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A whole line with its end: to stderr, or to syslog. What that doesn't take goes to stderr all the same.
-fn out(line: &[u8]) {
-    if let Some(syslog) = SYSLOG.get() {
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim_end();
-        let severity = match level(text) {
-            Some("ERROR") => 3,
-            Some("WARN") => 4,
-            _ => 6,
-        };
-        let whole = format!("<{}>gatepost[{}]: {text}", DAEMON + severity, std::process::id());
-        if syslog.send(whole.as_bytes()).is_ok() {
-            return;
-        }
+/// Whole lines with their ends: to stderr, or to syslog. What that doesn't take goes to stderr all the same.
+fn out(lines: &[impl AsRef<[u8]>]) {
+    match SYSLOG.get() {
+        Some(syslog) => lines.iter().filter(|line| !told(syslog, line.as_ref())).for_each(|line| stderr::copy(&[line])),
+        None => stderr::copy(lines),
     }
-    stderr::copy(line);
+}
+
+/// Whether syslog has taken that line.
+fn told(syslog: &Local, line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_end();
+    let severity = match level(text) {
+        Some("ERROR") => 3,
+        Some("WARN") => 4,
+        _ => 6,
+    };
+    let whole = format!("<{}>gatepost[{}]: {text}", DAEMON + severity, std::process::id());
+    syslog.send(whole.as_bytes()).is_ok()
 }
 
 /// The level of a line, of either form, by a word that stands before anything that was said.
@@ -77,19 +80,21 @@ fn level(line: &str) -> Option<&'static str> {
     line.split_whitespace().take(5).find_map(|word| LEVELS.into_iter().find(|level| *level == word))
 }
 
-/// A line of a child's, with who said it and when.
-pub fn hand_on(post: &str, pid: u32, line: &str) {
-    match JSON.load(Ordering::Relaxed) {
-        true => out(format!("{}\n", json::adopt(post, pid, line)).as_bytes()),
-        false => out(format!("{} {post} {pid}: {line}\n", now()).as_bytes()),
-    }
+/// Lines of a child's, with who said them and when.
+pub fn hand_on(post: &str, pid: u32, lines: &[String]) {
+    let (json, now) = (JSON.load(Ordering::Relaxed), now());
+    let whole = |line: &String| match json {
+        true => format!("{}\n", json::adopt(post, pid, line)),
+        false => format!("{now} {post} {pid}: {line}\n"),
+    };
+    out(&lines.iter().map(whole).collect::<Vec<_>>());
 }
 
 /// The last words of a service that can't serve.
 pub fn last(text: &str) {
     match JSON.load(Ordering::Relaxed) {
-        true => out(format!("{}\n", json::own("ERROR", names::DEAD, text)).as_bytes()),
-        false => out(format!("{text}\n").as_bytes()),
+        true => out(&[format!("{}\n", json::own("ERROR", names::DEAD, text))]),
+        false => out(&[format!("{text}\n")]),
     }
 }
 
@@ -141,7 +146,7 @@ struct Parents;
 
 impl Write for Parents {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        out(line);
+        out(&[line]);
         Ok(line.len())
     }
 

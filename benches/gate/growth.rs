@@ -21,7 +21,7 @@ use crate::drain::Drain;
 use crate::meter::memory;
 use crate::sender::{Sender, Told, content};
 use crate::support::backlog;
-use crate::support::{LIMITS, introduce, median, quick};
+use crate::support::{LIMITS, introduce, is_wanted, median, quick};
 use crate::trial::{Service, Setting, Smtp, free_port};
 use crate::{aims, devices};
 
@@ -45,8 +45,7 @@ pub fn main() {
             "NOT RUN: 1,000,000 messages that wait and 10,000,000 events, which need GATEPOST_BENCH_LARGEST=1, an hour and 20 GB of disk"
         );
     }
-    let words: Vec<String> = std::env::args().collect();
-    let wanted = |part: &str| !PARTS.iter().any(|part| is_there(&words, part)) || is_there(&words, part);
+    let wanted = |part| is_wanted(part, &PARTS);
     if wanted("sessions") {
         sessions();
     }
@@ -61,10 +60,6 @@ pub fn main() {
         let (few, many) = if quick() { (100, vec![1_000]) } else { (1_000, vec![1_000_000]) };
         grown("events in the log", few, &with(many, largest, 10_000_000), put_events);
     }
-}
-
-fn is_there(words: &[String], part: &str) -> bool {
-    words.iter().any(|word| word == part)
 }
 
 fn with(mut sizes: Vec<u32>, largest: bool, size: u32) -> Vec<u32> {

@@ -15,9 +15,11 @@ use std::time::Duration;
 use crate::contestants::Contestant;
 use crate::drain::Drain;
 use crate::meter::{Cost, Meter};
-use crate::support::{introduce, median, quick};
+use crate::support::{introduce, is_wanted, median, quick};
 use crate::{contestants, source, trial};
 
+/// `cargo bench --bench gate -- relay direct` does one of them.
+const PARTS: [&str; 2] = ["spool", "direct"];
 /// Medians of fewer say little.
 const ROUNDS: usize = 5;
 /// Long enough for either to be at its speed: some seconds of Gatepost, half a minute of Postfix.
@@ -42,13 +44,24 @@ pub fn main() {
     let alone = source::send(drain.port, messages);
     drain.await_count(messages);
     println!("generator and sink alone: {:.0} a second", f64::from(messages) / alone.as_secs_f64());
-    if trial::is_root() {
-        compare("spool", &[contestants::postfix(&drain), contestants::spool(&drain)], &drain, rounds, messages);
-    } else {
-        println!("NOT RUN: the comparison with Postfix, whose master must be root");
+    if is_wanted("spool", &PARTS) {
+        spool(&drain, rounds, messages);
     }
-    match contestants::node(&drain) {
-        Ok(node) => compare("direct", &[node, contestants::direct(&drain)], &drain, rounds, messages),
+    if is_wanted("direct", &PARTS) {
+        direct(&drain, rounds, messages);
+    }
+}
+
+fn spool(drain: &Drain, rounds: usize, messages: u32) {
+    if !trial::is_root() {
+        return println!("NOT RUN: the comparison with Postfix, whose master must be root");
+    }
+    compare("spool", &[contestants::postfix(drain), contestants::spool(drain)], drain, rounds, messages);
+}
+
+fn direct(drain: &Drain, rounds: usize, messages: u32) {
+    match contestants::node(drain) {
+        Ok(node) => compare("direct", &[node, contestants::direct(drain)], drain, rounds, messages),
         Err(why) => println!("NOT RUN: the comparison with Node.js: {why}"),
     }
 }

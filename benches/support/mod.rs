@@ -16,6 +16,12 @@ pub use machine::{introduce, quick};
 /// Limits that are counted and kept as always, and too wide to be met.
 pub const LIMITS: &str = "global = { per_minute = 100000000 }\naddress = { per_minute = 100000000 }";
 
+/// Whether that one of these parts is to be measured: the command line names it, or none of them.
+pub fn is_wanted(part: &str, parts: &[&str]) -> bool {
+    let is_named = |part: &str| std::env::args().skip(1).any(|word| word == part);
+    is_named(part) || !parts.iter().any(|part| is_named(part))
+}
+
 /// How often something happens in a second, when it is done again and again for so long. `work` says how much it did.
 pub fn rate(time: Duration, mut work: impl FnMut() -> u32) -> f64 {
     let (started, mut done) = (Instant::now(), 0);

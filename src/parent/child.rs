@@ -182,11 +182,9 @@ impl Child {
     /// Copies what it logged, up to a turn's worth; whether there was anything.
     pub fn copy_log(&mut self) -> bool {
         let lines = self.log.lines();
-        for line in &lines {
-            crate::log::hand_on(&self.post.to_string(), self.pid(), line);
-            if let Some(syslog) = &self.syslog {
-                syslog.borrow_mut().send(self.post.role.name(), self.pid(), line);
-            }
+        crate::log::hand_on(&self.post.to_string(), self.pid(), &lines);
+        if let Some(syslog) = &self.syslog {
+            lines.iter().for_each(|line| syslog.borrow_mut().send(self.post.role.name(), self.pid(), line));
         }
         !lines.is_empty()
     }

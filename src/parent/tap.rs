@@ -55,14 +55,15 @@ impl Tap {
             Err(_) => return Vec::new(),
         };
         self.line.extend_from_slice(buffer.get(..n).unwrap_or_default());
-        let mut lines = Vec::new();
-        while let Some(end) = self.line.iter().position(|octet| *octet == b'\n') {
-            let line: Vec<u8> = self.line.drain(..=end).collect();
-            self.keep(&line, &mut lines);
+        let (all, mut lines) = (std::mem::take(&mut self.line), Vec::new());
+        let whole = all.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+        let (whole, rest) = all.split_at(whole);
+        for line in whole.split_inclusive(|octet| *octet == b'\n') {
+            self.keep(line, &mut lines);
         }
-        if self.line.len() > LONGEST {
-            let line = std::mem::take(&mut self.line);
-            self.keep(&line, &mut lines);
+        match rest.len() > LONGEST {
+            true => self.keep(rest, &mut lines),
+            false => self.line = rest.to_vec(),
         }
         lines
     }

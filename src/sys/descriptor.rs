@@ -10,6 +10,12 @@ use nix::sys::socket::{
 };
 use tokio::io::unix::AsyncFd;
 
+/// Octets that a pipe takes whole: PIPE_BUF of the system (pipe(7) on Linux, limits.h on OpenBSD; POSIX wants 512 at least).
+#[cfg(target_os = "linux")]
+pub const PIPE_BUF: usize = nix::libc::PIPE_BUF;
+#[cfg(not(target_os = "linux"))]
+pub const PIPE_BUF: usize = 512;
+
 /// What one receive on a packet socket brought.
 #[derive(Debug)]
 pub struct Received {

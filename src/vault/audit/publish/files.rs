@@ -54,6 +54,7 @@ impl Files {
         self.current.as_ref().map_or(0, |file| file.published)
     }
 
+    /// Publishes all that was there when it began, and what comes with the last of it.
     pub fn publish_all(&mut self, writer: &Writer, vkey: Option<&str>) -> Result<u64, String> {
         loop {
             let store = |error| format!("the vault's database: {error:?}");
@@ -67,7 +68,8 @@ impl Files {
                 return Ok(self.published());
             }
             let Moved::Below(seq) = self.publish(&batch, vkey)? else { return Ok(self.published()) };
-            let rest = batch.rows.is_empty();
+            // What came meanwhile is for the next second: files that are synced for a few events at a time keep the disk from the writer.
+            let rest = batch.rows.len() < BATCH as usize && batch.rows.last().is_none_or(|last| last.seq < seq);
             let anchors: Vec<_> = batch.anchors.into_iter().filter(|anchored| anchored.size <= seq).collect();
             let forget = writer.run_blocking(move |store| {
                 store.anchors.published(&anchors)?;

@@ -76,6 +76,21 @@ fn a_crash_after_the_personal_values_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn what_comes_while_events_are_moved_is_for_the_next_second() {
+    let bench = Bench::new();
+    let transactions = || bench.writer.run_blocking(|store| Ok(store.transactions)).unwrap();
+    let (mut files, mut size) = (bench.files(), 0);
+    for (events, moves) in [(7, 1), (u64::from(BATCH) * 2 + 5, 3), (0, 0)] {
+        bench.append(events);
+        let before = transactions();
+        size += events;
+        assert_eq!(files.publish_all(&bench.writer, None), Ok(size));
+        // Each is read and forgotten, and nobody looks once more for what may have come; where nothing is there that is seen by a look.
+        assert_eq!(transactions() - before, 1 + u64::max(2 * moves, 1), "{events}");
+    }
+}
+
+#[test]
 fn a_crash_before_the_events_leave_the_vault_loses_and_doubles_nothing() {
     let bench = Bench::new();
     bench.append(5);
