@@ -61,6 +61,7 @@ fn main() {
         ("overload", overload::main),
         ("growth", growth::main),
     ];
+    support::files::raise();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let named = |name: &str| words.iter().any(|word| word == name);
     let any = parts.iter().any(|(name, _)| named(name));

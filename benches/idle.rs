@@ -14,12 +14,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
+use support::files::may_open;
 use support::{introduce, quick};
 use trial::smtp::{Tls, trusting};
 use trial::{Service, Setting, Smtp, processes};
 
 /// How many sessions are open when memory is looked at.
 const STEPS: [u32; 3] = [100, 1_000, 10_000];
+/// As many, and all else.
+const FILES: u64 = 11_000;
 /// Those who log in come from so many addresses: the second login from one is answered without hashing.
 const HOMES: u32 = 100;
 /// How long a service may take to be rid of a round's sessions.
@@ -27,6 +30,9 @@ const REST: Duration = Duration::from_secs(60);
 
 fn main() {
     introduce("idle sessions");
+    if !may_open(FILES, "all of it") {
+        return;
+    }
     for (what, enter) in [("strangers", stranger as Enter), ("logged in under TLS", client)] {
         hold(what, enter);
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 /// As long as the slowest contestant may take for a round.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// What comes later than this behind the last one isn't waited for.
-const AFTERMATH: Duration = Duration::from_millis(500);
+/// What comes later than this behind the last one isn't waited for. The auditors' files are written once in a second.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 pub struct Drain {
     pub port: u16,

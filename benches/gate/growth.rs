@@ -21,12 +21,15 @@ use crate::drain::Drain;
 use crate::meter::memory;
 use crate::sender::{Sender, Told, content};
 use crate::support::backlog;
-use crate::support::{LIMITS, introduce, is_wanted, median, quick};
+use crate::support::files::may_open;
+use crate::support::{LIMITS, ROOMY, introduce, is_wanted, median, quick};
 use crate::trial::{Service, Setting, Smtp, free_port};
 use crate::{aims, devices};
 
 /// `cargo bench --bench gate -- growth queue` does one of them.
 const PARTS: [&str; 4] = ["sessions", "queue", "credentials", "events"];
+/// 10,000 sessions, and all else.
+const FILES: u64 = 11_000;
 const SENDERS: u32 = 20;
 const LENGTH: usize = 4096;
 const ROUNDS: usize = 3;
@@ -46,7 +49,7 @@ pub fn main() {
         );
     }
     let wanted = |part| is_wanted(part, &PARTS);
-    if wanted("sessions") {
+    if wanted("sessions") && may_open(FILES, "growth sessions") {
         sessions();
     }
     if wanted("queue") {
@@ -85,7 +88,7 @@ impl House {
             host: Some(format!("127.0.0.1:{}", drain.port)),
             upstream: "tls = \"none\"\nconnections = 20".to_owned(),
             limits: format!("{LIMITS}\nsessions = 12000\nstrangers = 12000\nidle = \"60m\"\nidle_strange = \"10m\""),
-            more: devices::listener(port) + &known + "[spool]\nshed_messages = [5000000, 6000000]\n\n" + more,
+            more: devices::listener(port) + &known + ROOMY + more,
             ..Setting::default()
         });
         Self { service, port, drain }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::aims;
 use crate::drain::Drain;
 use crate::support::units::{Raw, with_store};
-use crate::support::{LIMITS, introduce, median, quick, rate};
+use crate::support::{LIMITS, ROOMY, introduce, median, quick, rate};
 use crate::trial::{Service, Setting};
 use crate::waits::Waits;
 
@@ -37,6 +37,7 @@ pub fn main() {
         host: Some(format!("127.0.0.1:{}", drain.port)),
         upstream: "tls = \"none\"\nconnections = 20".to_owned(),
         limits: LIMITS.to_owned(),
+        more: ROOMY.to_owned(),
         ..Setting::default()
     };
     let service = Service::start_with(&setting);
@@ -47,6 +48,7 @@ pub fn main() {
     first.write_all(&request).unwrap();
     let accepted = answer(&mut BufReader::new(first));
     assert!(accepted.starts_with("HTTP/1.1 202"), "{accepted}");
+    let mut sent = 1;
     with_store(home.path(), |store| {
         for paused in [true, false] {
             let word = if paused { "pause" } else { "resume" };
@@ -55,9 +57,14 @@ pub fn main() {
             let what = if paused { "delivery paused" } else { "with delivery" };
             let (mut accepted, mut kept, mut syncs, mut waits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for round in 1..=rounds {
+                // What was accepted before is delivered before anything is measured.
+                if !paused {
+                    drain.await_count(sent);
+                }
                 syncs.push(rate(time / 5, || raw.sync()));
                 kept.push(rate(time / 2, || store.keep(GROUP)));
-                let (a_second, mut took) = flood(service.http, &request, time);
+                let (count, a_second, mut took) = flood(service.http, &request, time);
+                sent += count;
                 println!(
                     "round {round}: {what}: {a_second:.0} accepted a second; the store alone {:.0}, {:.0} syncs",
                     kept[kept.len() - 1],
@@ -76,6 +83,8 @@ pub fn main() {
             aims::at_least(&format!("http, {what}: accepted a second"), median(&accepted), AIM);
         }
     });
+    drain.await_count(sent);
+    assert_eq!(drain.settled_count(), sent, "something was delivered twice");
 }
 
 pub fn request(secret: &str) -> Vec<u8> {
@@ -92,8 +101,8 @@ pub fn request(secret: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// All connections ask as fast as they are answered. How many were accepted in a second, and what each answer took, in ms.
-fn flood(port: u16, request: &[u8], time: Duration) -> (f64, Vec<f64>) {
+/// All connections ask as fast as they are answered. How many were accepted, how many in a second, and what each answer took, in ms.
+fn flood(port: u16, request: &[u8], time: Duration) -> (u32, f64, Vec<f64>) {
     let (over, accepted, waits) = (AtomicBool::new(false), AtomicU32::new(0), Mutex::new(Vec::new()));
     let began = Instant::now();
     thread::scope(|scope| {
@@ -117,8 +126,8 @@ fn flood(port: u16, request: &[u8], time: Duration) -> (f64, Vec<f64>) {
         thread::sleep(time);
         over.store(true, Ordering::Relaxed);
     });
-    let rate = f64::from(accepted.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64();
-    (rate, waits.into_inner().unwrap())
+    let accepted = accepted.into_inner();
+    (accepted, f64::from(accepted) / began.elapsed().as_secs_f64(), waits.into_inner().unwrap())
 }
 
 /// One answer: its head, and its body read over.

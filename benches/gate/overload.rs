@@ -89,7 +89,7 @@ fn queue() {
     aims::at_most("overload, queue: MiB of memory more than before", over.memory - calm.memory, MEMORY);
     aims::at_most("overload, queue: refused behind it", f64::from(behind.refusals(true) + behind.refusals(false)), 0.0);
     drain.await_count(accepted);
-    println!("queue: {} messages were accepted, {} delivered", accepted, drain.settled_count());
+    assert_eq!(drain.settled_count(), accepted, "what was accepted is delivered, once");
     service.stop();
 }
 

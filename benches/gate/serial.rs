@@ -11,7 +11,7 @@ use crate::devices;
 use crate::drain::Drain;
 use crate::sender::{Sender, Told, content};
 use crate::support::units::Raw;
-use crate::support::{LIMITS, introduce, median, quick, rate};
+use crate::support::{LIMITS, ROOMY, introduce, median, quick, rate};
 use crate::trial::{Service, Setting, free_port};
 
 const ID: &str = "printer";
@@ -28,14 +28,14 @@ pub fn main() {
         host: Some(format!("127.0.0.1:{}", drain.port)),
         upstream: "tls = \"none\"".to_owned(),
         limits: LIMITS.to_owned(),
-        more: devices::listener(port) + &devices::credential(ID, "127.0.0.0/8", "spool"),
+        more: devices::listener(port) + &devices::credential(ID, "127.0.0.0/8", "spool") + ROOMY,
         ..Setting::default()
     };
     let service = Service::start_with(&setting);
     // On the disk of the service.
     let raw = Raw::new(service.folder.path());
     let mut sender = Sender::enter(port, Ipv4Addr::LOCALHOST, ID);
-    let content = content(ID, LENGTH);
+    let (content, mut sent) = (content(ID, LENGTH), 0);
     for paused in [true, false] {
         let word = if paused { "pause" } else { "resume" };
         let output = service.command(&["route", word, "sink"]);
@@ -43,9 +43,16 @@ pub fn main() {
         let what = if paused { "delivery paused" } else { "with delivery" };
         let mut ratios = Vec::new();
         for round in 1..=rounds {
+            // What was accepted before is delivered before anything is measured.
+            if !paused {
+                drain.await_count(sent);
+            }
             let syncs = rate(time / 4, || raw.sync());
             let accepted = rate(time, || match sender.send(&content) {
-                Told::Taken(_) => 1,
+                Told::Taken(_) => {
+                    sent += 1;
+                    1
+                }
                 Told::Refused(code) => panic!("it was refused by {code}"),
                 Told::Gone => panic!("the connection was closed"),
             });

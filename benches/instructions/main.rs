@@ -89,16 +89,20 @@ fn compare(counted: &BTreeMap<&str, u64>, kept: &BTreeMap<String, u64>) -> bool 
             is_well = false;
             continue;
         };
-        let percent = count.saturating_mul(100) / (*kept).max(1);
-        let verdict = match percent {
-            more if more > 100 + MARGIN => {
-                is_well = false;
-                "MORE than it may: find out why, or `--keep` it and say why"
-            }
-            less if less + MARGIN < 100 => "fewer: `--keep` it, so that it stays so",
-            _ => "as it was",
+        let (hundredfold, percent) = (count.saturating_mul(100), count.saturating_mul(100) / (*kept).max(1));
+        let verdict = if hundredfold > kept.saturating_mul(100 + MARGIN) {
+            is_well = false;
+            "MORE than it may: find out why, or `--keep` it and say why"
+        } else if hundredfold < kept.saturating_mul(100 - MARGIN) {
+            "fewer: `--keep` it, so that it stays so"
+        } else {
+            "as it was"
         };
         println!("{name:10} {count:9} instructions for one, {percent} % of what is kept: {verdict}");
+    }
+    for name in kept.keys().filter(|name| !counted.contains_key(name.as_str())) {
+        println!("{name:10} is kept, and nothing counts it any more: `--keep` what is counted, and say why");
+        is_well = false;
     }
     is_well
 }

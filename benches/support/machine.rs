@@ -1,11 +1,17 @@
 //! The machine that a benchmark runs on.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// `cargo bench -- --quick`: a few iterations, to see that they still run. The figures mean nothing then.
 pub fn quick() -> bool {
     std::env::args().any(|word| word == "--quick")
+}
+
+/// Whether a program of Debian is there.
+pub fn has(program: &str) -> bool {
+    ["/usr/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
 }
 
 /// Says where the figures below come from.
@@ -28,5 +34,11 @@ pub fn introduce(what: &str) {
         fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default(),
     );
     let folder = std::env::temp_dir();
-    println!("files in {} ({})", folder.display(), said("stat", &["-f", "-c", "%T", folder.to_str().unwrap_or(".")]));
+    let kind = said("stat", &["-f", "-c", "%T", folder.to_str().unwrap_or(".")]);
+    println!("files in {} ({kind})", folder.display());
+    if kind == "tmpfs" {
+        println!(
+            "WARNING: nothing is ever synced there: set TMPDIR to a folder on a disk, or no figure here means anything"
+        );
+    }
 }

@@ -17,6 +17,7 @@ use gatepost::vault::audit::event::{Event, Field, Name, Outcome};
 use gatepost::vault::audit::ledger::now_us;
 use gatepost::vault::audit::month;
 use gatepost::vault::cipher::BodyKey;
+use gatepost::vault::delivery::release;
 use gatepost::vault::limits::days::Day;
 use gatepost::vault::limits::key::Tier;
 use gatepost::vault::limits::rate::Series;
@@ -78,9 +79,16 @@ impl Units<'_> {
         });
         let leased: Vec<Leased> = leased.unwrap_or_else(|failure| panic!("{failure}")).into_iter().flatten().collect();
         assert_eq!(leased.len(), group as usize, "all that was kept waits");
+        let marked = self.store.transaction(|store| leased.iter().try_for_each(|leased| mark(store, leased)));
+        marked.unwrap_or_else(|failure| panic!("{failure}"));
         let done = self.store.transaction(|store| leased.iter().try_for_each(|leased| deliver(store, leased)));
         done.unwrap_or_else(|failure| panic!("{failure}"));
     }
+}
+
+/// From now on its recipient may have it.
+fn mark(store: &mut Store<'_>, leased: &Leased) -> rusqlite::Result<()> {
+    store.leases.mark(leased.job, leased.row, leased.on_unknown, &[(0, true)])
 }
 
 /// One was taken by its upstream.
@@ -92,7 +100,7 @@ fn deliver(store: &mut Store<'_>, leased: &Leased) -> rusqlite::Result<()> {
     let event = Event { message: Some(leased.message), ..Event::new(Name::DeliverSuccess, Outcome::Success) };
     store.record(vec![event.with(Field::Account, "billing")])?;
     store.finish(leased.row, now_us())?;
-    store.spool.release(leased.job, now_us()).map(drop)
+    release::write(store, leased.job, now_us()).map(drop)
 }
 
 /// One transaction of so many accepted messages.

@@ -27,6 +27,7 @@ use super::shares::Share;
 use super::store::segment::{self, Piece};
 use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
+use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::label::Label;
 use crate::ipc::session::Tls;
 use crate::ipc::token::Token;
@@ -185,7 +186,11 @@ impl Transaction {
     /// What is in the buffer, on its way to the segment: a whole chunk, or what the last one is to hold.
     fn piece(&mut self, last: bool) -> Piece {
         let name = self.segment.get_or_insert_with(|| segment::name(self.message)).clone();
-        let rest = self.buffer.split_off(INLINE.min(self.buffer.len()));
+        let end = INLINE.min(self.buffer.len());
+        // As large at once as it gets: it is full again soon.
+        let mut rest = Vec::with_capacity(if last { 0 } else { INLINE + MAX_CONTENT });
+        rest.extend_from_slice(self.buffer.get(end..).unwrap_or_default());
+        self.buffer.truncate(end);
         Piece { name, key: self.key.clone(), octets: std::mem::replace(&mut self.buffer, rest), last }
     }
 

@@ -132,7 +132,7 @@ impl Load {
         self.0.work.moved_within(time, Instant::now())
     }
 
-    /// Something was written, and its transaction took so long.
+    /// Something was written, and whoever waited longest for it waited so long: for those before it in the queue, too.
     pub fn committed(&self, took: Duration) {
         self.state().latency.commits.took(took);
     }

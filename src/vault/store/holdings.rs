@@ -1,9 +1,9 @@
 //! How much of whose mail the spool holds, whatever it does there: waits, is held, is scheduled, or is with a courier. Counted as
 //! the census is (`census.rs`): by triggers, in memory, in the transaction that changes it.
 
-use rusqlite::{Connection, OptionalExtension, Result, Statement};
+use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
-use crate::vault::audit::row::unsigned;
+use crate::vault::audit::row::{integer, unsigned};
 use crate::vault::store::lasting;
 
 /// A message is held as long as its body is there, which every one has that isn't done, but one that is delivered while its sender
@@ -64,6 +64,7 @@ pub fn begin(connection: &Connection) -> Result<()> {
 }
 
 pub struct Holdings<'c> {
+    passed: Statement<'c>,
     fresh: Statement<'c>,
     told: [Statement<'c>; 2],
     oldest: Statement<'c>,
@@ -72,6 +73,11 @@ pub struct Holdings<'c> {
 impl<'c> Holdings<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
+            passed: lasting(
+                connection,
+                "INSERT INTO holding VALUES(?1, 0, 0, ?2, ?3, 1) ON CONFLICT DO UPDATE SET fresh = 1, \
+                 came_recipients = came_recipients + excluded.came_recipients, came_octets = came_octets + excluded.came_octets",
+            )?,
             fresh: lasting(
                 connection,
                 "SELECT principal, messages, octets, came_recipients, came_octets FROM holding WHERE fresh = 1",
@@ -89,6 +95,11 @@ impl<'c> Holdings<'c> {
                 "SELECT accepted_us FROM spool_msg WHERE id = (SELECT min(msg) FROM spool_body)",
             )?,
         })
+    }
+
+    /// A message came of which nothing is held: it is passed on, and cost the store its rows all the same.
+    pub fn passed(&mut self, principal: &str, came: Came) -> Result<()> {
+        self.passed.execute(params![principal, integer(came.recipients), integer(came.octets)]).map(drop)
     }
 
     /// Of whom something came or went since this was asked last, with all that is there now; the first time, of all. To be asked
@@ -169,6 +180,14 @@ mod tests {
         connection.execute("DELETE FROM spool_msg WHERE id = 3", []).unwrap();
         assert_eq!(changed(&mut holdings), of([("till", held(0, 0), (0, 0))]));
         keep(connection, "till", 5);
+        // What is passed on is nothing that is held, and came.
+        let came = Came { recipients: 3, octets: 900 };
+        holdings.passed("live", came).unwrap();
+        holdings.passed("till", came).unwrap();
+        holdings.passed("till", came).unwrap();
+        let all = [("till", held(1, 5), (7, 1805)), ("live", held(0, 0), (3, 900))];
+        assert_eq!(changed(&mut holdings), of(all));
+        assert_eq!(changed(&mut holdings), of([]));
         // What is delivered while its sender waits has a body or none.
         for octets in [11, 13] {
             keep(connection, "live", octets);

@@ -49,7 +49,7 @@ use erasures::Erasures;
 use feed::Feed;
 use hashes::Hashes;
 use hold::Hold;
-use holdings::Holdings;
+use holdings::{Came, Holdings};
 use hooks::Hooks;
 use keys::Keys;
 use late::Late;
@@ -244,6 +244,10 @@ impl<'c> Store<'c> {
         keeps: bool,
     ) -> Result<i64> {
         let (lease, keys) = ((job, upstream, delivery), keeps.then_some(&mut self.keys));
+        if !keeps {
+            let recipients = u64::try_from(accepted.recipients.len()).unwrap_or(u64::MAX);
+            self.holdings.passed(&accepted.principal, Came { recipients, octets: 0 })?;
+        }
         let row = self.intents.intend(&mut self.spool, accepted, accept_seq, lease, keys)?;
         self.subscribe(row, accepted).map(|()| row)
     }

@@ -47,6 +47,8 @@ enum Job {
     Work {
         work: Work,
         octets: usize,
+        /// When it was asked for: whoever waits behind others waits from then on.
+        since: Instant,
     },
     /// One that only reads.
     Look(Work),
@@ -104,7 +106,8 @@ impl Writer {
         W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
     {
         let (work, answer) = job(work);
-        self.queue.send(Job::Work { work, octets }).await.map_err(|_| NotStored::Closed)?;
+        let since = Instant::now();
+        self.queue.send(Job::Work { work, octets, since }).await.map_err(|_| NotStored::Closed)?;
         Ok(answer)
     }
 
@@ -124,7 +127,8 @@ impl Writer {
         W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
     {
         let (work, answer) = job(work);
-        self.queue.blocking_send(Job::Work { work, octets: 0 }).map_err(|_| NotStored::Closed)?;
+        let since = Instant::now();
+        self.queue.blocking_send(Job::Work { work, octets: 0, since }).map_err(|_| NotStored::Closed)?;
         answer.blocking_answer()
     }
 
@@ -263,10 +267,11 @@ impl Group<'_> {
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
         let (mut next, mut weight, mut count, mut masks) = (Some(first), 0, 0, None);
-        let (mut copy, mut looks) = (None, Vec::new());
+        let (mut copy, mut looks, mut oldest) = (None, Vec::new(), Instant::now());
         while let Some(job) = next {
             match job {
-                Job::Work { work, octets } => {
+                Job::Work { work, octets, since } => {
+                    oldest = oldest.min(since);
                     weight += octets;
                     works.push(work);
                 }
@@ -283,7 +288,7 @@ impl Group<'_> {
             let goes_on = count < GROUP && weight < GROUP_OCTETS && masks.is_none() && copy.is_none();
             next = if goes_on { queue.try_recv().ok() } else { None };
         }
-        let done = self.write(works, events, ticked).and_then(|()| self.look(looks));
+        let done = self.write(works, events, ticked, oldest).and_then(|()| self.look(looks));
         if let Some(masks) = masks {
             self.store.ledger.masks = masks;
         }
@@ -293,7 +298,14 @@ impl Group<'_> {
         }
     }
 
-    fn write(&mut self, works: Vec<Work>, mut events: Vec<Event>, ticked: bool) -> Result<(), Failure> {
+    /// `oldest`: since when the first of them has been waited for.
+    fn write(
+        &mut self,
+        works: Vec<Work>,
+        mut events: Vec<Event>,
+        ticked: bool,
+        oldest: Instant,
+    ) -> Result<(), Failure> {
         if ticked && let Some(change) = self.watch.look() {
             events.push(change.event());
         }
@@ -326,7 +338,7 @@ impl Group<'_> {
                 let wrote = self.store.changes() > changes;
                 self.worked |= wrote;
                 if wrote {
-                    self.load.committed(begun.elapsed());
+                    self.load.committed(oldest.elapsed());
                     self.store.ledger.entries.tally.committed(begun.elapsed());
                 }
                 // Before anybody hears: who sends again at once is judged by it.

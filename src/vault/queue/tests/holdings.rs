@@ -7,7 +7,7 @@ use rusqlite::Statement;
 use super::transfer::{from, part, taken, whole};
 use super::*;
 use crate::ipc::admin::queue::listing::Standing;
-use crate::vault::store::holdings::Held;
+use crate::vault::store::holdings::{Came, Held};
 
 /// What must be counted, by looking through the spool: each message as often as it is offered.
 const TRUTH: &str = "SELECT principal, sum((SELECT (count(*) + 99) / 100 FROM spool_rcpt AS r WHERE r.msg = id)), sum(bytes) \
@@ -95,4 +95,24 @@ fn rule_q16_a_message_to_many_weighs_as_much_as_it_is_offered_and_nothing_when_i
     assert_eq!(counted.look(&mut truth, &mut store), (3, 3));
     forget.execute([]).unwrap();
     assert_eq!(counted.look(&mut truth, &mut store), (0, 0));
+}
+
+/// Whoever floods the store with what is passed on costs it as much as with what stays.
+#[test]
+fn rule_q16_what_is_passed_on_while_its_sender_waits_came_and_is_not_held() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+    let to = ["a@example.org", "b@example.org"];
+    for (job, keeps) in [(1, false), (2, true)] {
+        let accepted = accepted(if keeps { "kept" } else { "passed" }, &to);
+        let intend = |store: &mut Store<'_>| store.intend(&accepted, 0, job, LANE, Uuid::now_v7(), keeps);
+        store.transaction(intend).unwrap();
+    }
+    let changed: BTreeMap<_, _> =
+        store.holdings.changed().unwrap().into_iter().map(|(who, held, came)| (who, (held.messages, came))).collect();
+    let came = |octets| Came { recipients: 2, octets };
+    assert_eq!(changed["passed"], (0, came(0)));
+    assert_eq!(changed["kept"], (1, came(3)));
 }

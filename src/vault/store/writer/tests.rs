@@ -1,6 +1,7 @@
 //! The writer over a real file.
 
 use super::*;
+use crate::ipc::admin::load::Measure;
 use crate::mail::id::MessageId;
 
 fn database() -> (tempfile::TempDir, Database) {
@@ -53,6 +54,33 @@ fn what_is_queued_while_the_disk_works_is_one_transaction() {
     assert!(transactions[1..].iter().all(|transaction| *transaction == 2), "{transactions:?}");
     let size = writer.run_blocking(|store| Ok(store.ledger.size())).unwrap();
     assert_eq!((size, writer.size()), (100, 100));
+    drop(writer);
+    thread.join().unwrap();
+}
+
+#[test]
+fn rule_q16_who_waits_behind_others_waits_for_the_store_as_behind_a_slow_commit() {
+    let (home, database) = database();
+    let (writer, thread) = Writer::start_with(database, watch(&home), no_failure).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    const HELD_UP: Duration = Duration::from_millis(400);
+    runtime.block_on(async {
+        let slow = |store: &mut Store<'_>| {
+            std::thread::sleep(HELD_UP);
+            store.ledger.append(heartbeat())
+        };
+        let mut all = vec![writer.queue(0, slow).await.unwrap()];
+        for _ in 0..4 * GROUP {
+            all.push(writer.queue(0, |store: &mut Store<'_>| store.ledger.append(heartbeat())).await.unwrap());
+        }
+        for stored in all {
+            stored.answer().await.unwrap();
+        }
+    });
+    let told = writer.load().told();
+    let average_us = told.figures.iter().find(|figure| figure.measure == Measure::Latency).unwrap().now;
+    // Four groups that waited for it, each an eighth of the average; a commit of each takes some milliseconds.
+    assert!(average_us > 120_000, "{average_us}");
     drop(writer);
     thread.join().unwrap();
 }
