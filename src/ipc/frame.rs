@@ -51,35 +51,11 @@ pub struct Outbox {
 impl Outbox {
     /// Appends one frame. A value too long for a frame is our own mistake and is refused whole.
     pub fn push<T: Serialize>(&mut self, value: &T) -> Result<(), Malformed> {
-        let before = self.bytes.len();
-        let pushed = self.append(value);
-        if pushed.is_err() {
-            self.bytes.truncate(before);
-        }
-        pushed
-    }
-
-    /// Encoded where it is to go, without memory of its own.
-    fn append<T: Serialize>(&mut self, value: &T) -> Result<(), Malformed> {
-        let before = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; PREFIX]);
-        postcard::to_extend(value, Tail(&mut self.bytes)).map_err(|_| Malformed("a value that can't be encoded"))?;
-        let (prefix, body) = self.bytes.split_at_mut(before + PREFIX);
-        let length = u16::try_from(body.len()).ok().filter(|length| usize::from(*length) <= MAX_FRAME);
-        let length = length.ok_or(Malformed("longer than a frame may be"))?;
-        if let Some(place) = prefix.last_chunk_mut::<PREFIX>() {
-            *place = length.to_be_bytes();
-        }
+        let body = encode(value)?;
+        let length = u16::try_from(body.len()).map_err(|_| Malformed("longer than a frame may be"))?;
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(&body);
         Ok(())
-    }
-}
-
-/// Behind what is there already.
-struct Tail<'a>(&'a mut Vec<u8>);
-
-impl Extend<u8> for Tail<'_> {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, octets: I) {
-        self.0.extend(octets);
     }
 }
 
