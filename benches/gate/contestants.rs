@@ -73,7 +73,8 @@ fn gatepost(name: &'static str, drain: &Drain, delivery: &str) -> Contestant {
     Contestant { name, port, settings, house: House::Gatepost(Box::new(service)) }
 }
 
-/// As Debian installs it (100 processes of a kind), with the sink as its relay host, and with as many connections there as the others
+/// With the settings of Debian's package (100 processes of a kind), in a private place (no chroot, its log by postlogd); with the sink as its
+/// relay host, and with as many connections there as the others
 /// have, instead of 20.
 pub fn postfix(drain: &Drain) -> Contestant {
     let sink = drain.port;
