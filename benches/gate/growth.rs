@@ -45,7 +45,7 @@ pub fn main() {
     let largest = std::env::var_os("GATEPOST_BENCH_LARGEST").is_some();
     if !largest && !quick() {
         println!(
-            "NOT RUN: 1,000,000 messages that wait and 10,000,000 events, which need GATEPOST_BENCH_LARGEST=1, an hour and 20 GB of disk"
+            "NOT RUN: 1,000,000 messages that wait and 10,000,000 events, which need GATEPOST_BENCH_LARGEST=1, half an hour and 20 GB of disk"
         );
     }
     let wanted = |part| is_wanted(part, &PARTS);
