@@ -15,8 +15,8 @@ const MESSAGES: Pair<u64> =
 /// Their octets: what small servers have left of their disks. Where less is free, `reserve` refuses before that.
 const OCTETS: Pair<u64> =
     Pair { first: Bound { key: "shed_octets", default: 8 << 30, least: 1 << 10, most: 1 << 50 }, second: 16 << 30 };
-/// A commit of the vault's store with the wait for it: milliseconds, tens of them on a slow disk. Clients of HTTP, as the edges, give up
-/// after half a minute, and a message waits for more than one.
+/// A commit of the vault's store and those that it waits for: milliseconds, tens of them on a slow disk. Clients of HTTP, as the edges, give
+/// up after half a minute, and a message waits for more than one.
 const LATENCY: Pair<Duration> = Pair {
     first: Bound {
         key: "shed_latency",

@@ -97,10 +97,20 @@ impl State {
         if !self.no_socket {
             match send(to.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
                 Err(Errno::ENOTSOCK) => self.no_socket = true,
-                done => return !matches!(done, Err(Errno::EAGAIN | Errno::EINTR)),
+                done => return self.is_taken(done, piece),
             }
         }
-        !matches!(nix::unistd::write(to, piece), Err(Errno::EAGAIN | Errno::EINTR))
+        self.is_taken(nix::unistd::write(to, piece), piece)
+    }
+
+    fn is_taken(&mut self, done: nix::Result<usize>, piece: &[u8]) -> bool {
+        match done {
+            Ok(octets) if octets < piece.len() => {
+                self.torn = true;
+                false
+            }
+            done => !matches!(done, Err(Errno::EAGAIN | Errno::EINTR)),
+        }
     }
 }
 

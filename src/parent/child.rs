@@ -182,11 +182,14 @@ impl Child {
     /// Copies what it logged, up to a turn's worth; whether there was anything.
     pub fn copy_log(&mut self) -> bool {
         let lines = self.log.lines();
+        if lines.is_empty() {
+            return false;
+        }
         crate::log::hand_on(&self.post.to_string(), self.pid(), &lines);
         if let Some(syslog) = &self.syslog {
             lines.iter().for_each(|line| syslog.borrow_mut().send(self.post.role.name(), self.pid(), line));
         }
-        !lines.is_empty()
+        true
     }
 
     /// Ends and buries one that never came into the household.

@@ -308,7 +308,7 @@ impl Courier {
         };
         let writing = attempt.settle(number, recipient, attempts, delivery, end_lease);
         active.writing.push(writing);
-        active.is_released = end_lease;
+        active.is_released |= end_lease;
     }
 
     async fn accuse(&self, word: &'static str) {

@@ -20,7 +20,7 @@ pub enum Proof {
     Fell,
 }
 
-/// Writes down what a job's end tells, before its lease ends.
+/// Writes down what a job's end tells, before its lease ends; or behind it, where that ended with its only outcome.
 pub fn note(store: &mut Store<'_>, leased: &Leased, upstream: &str, proof: Proof) -> Result<()> {
     match proof {
         Proof::Harmless if leased.ended > 0 => store.suspects.clear(leased.row),

@@ -132,9 +132,10 @@ impl Load {
         self.0.work.moved_within(time, Instant::now())
     }
 
-    /// Something was written, and whoever waited longest for it waited so long: for those before it in the queue, too.
-    pub fn committed(&self, took: Duration) {
-        self.state().latency.commits.took(took);
+    /// Something was written, and its transaction took so long; so many more wait already, and whoever comes now waits for all of them.
+    pub fn committed(&self, took: Duration, behind: usize) {
+        let all = u32::try_from(behind).unwrap_or(u32::MAX).saturating_add(1);
+        self.state().latency.commits.took(took.saturating_mul(all));
     }
 
     /// The write-ahead log was copied back.

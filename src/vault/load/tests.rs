@@ -73,7 +73,7 @@ fn rule_q16_a_slow_store_puts_off_those_who_made_it_slow_and_thresholds_can_chan
     send(&load, "till", 2);
     send(&load, "shop", 3000);
     let now = Instant::now();
-    (0..9).for_each(|_| load.committed(Duration::from_secs(2)));
+    (0..9).for_each(|_| load.committed(Duration::from_secs(2), 0));
     let begun = load.look(now).unwrap();
     assert_eq!(begun.stage(), Stage::Heavy);
     let event = begun.event();
@@ -82,7 +82,7 @@ fn rule_q16_a_slow_store_puts_off_those_who_made_it_slow_and_thresholds_can_chan
     assert_eq!(put_off, [true, false, false, false], "what waits there costs nothing now");
     let told = load.told();
     assert_eq!((told.credentials, told.put_off), (3, 1));
-    (0..20).for_each(|_| load.committed(Duration::from_secs(20)));
+    (0..20).for_each(|_| load.committed(Duration::from_secs(20), 0));
     assert_eq!(load.look(now).unwrap().stage(), Stage::All);
     // What it is measured by may be what is kept away by it.
     (0..20).for_each(|_| load.second());
@@ -107,7 +107,7 @@ fn rule_q16_a_store_is_as_slow_as_what_it_is_slowest_at() {
         // Many commits, and for seconds none, between any two of them.
         let round = |slow: &dyn Fn(&Load)| {
             slow(&load);
-            (0..100).for_each(|_| load.committed(Duration::from_millis(20)));
+            (0..100).for_each(|_| load.committed(Duration::from_millis(20), 0));
             (0..9).for_each(|_| load.second());
             load.look(now).map(|change| change.stage())
         };
@@ -151,4 +151,19 @@ fn rule_q16_a_commit_that_does_not_end_keeps_all_mail_away_for_as_long() {
     assert!(told.figures[2].now > 3_590_000_000, "{told:?}");
     load.end(hour);
     assert!(!load.sheds_at("till", hour) && load.told_at(hour).stage == Stage::Calm);
+}
+
+#[test]
+fn rule_q16_all_that_wait_make_a_store_slow_and_one_that_stood_still_says_nothing_of_the_next() {
+    let shop = vec![("shop".to_owned(), few(1), Came { recipients: 9, octets: 9 })];
+    // It stood still once, for whatever reason, and all that had come meanwhile went fast.
+    let load = load(rules(MANY, MANY));
+    load.changed(shop.clone());
+    load.committed(Duration::from_secs(60), 16);
+    (0..16).rev().for_each(|behind| load.committed(Duration::from_millis(20), behind));
+    assert!(load.look(Instant::now()).is_none() && !load.sheds("shop"));
+    // Each takes a fifth of the first threshold, and ten wait.
+    (0..20).for_each(|_| load.committed(Duration::from_millis(200), 9));
+    assert_eq!(load.look(Instant::now()).map(|change| change.stage()), Some(Stage::Heavy));
+    assert!(load.sheds("shop") && !load.is_beyond());
 }

@@ -47,8 +47,6 @@ enum Job {
     Work {
         work: Work,
         octets: usize,
-        /// When it was asked for: whoever waits behind others waits from then on.
-        since: Instant,
     },
     /// One that only reads.
     Look(Work),
@@ -106,8 +104,7 @@ impl Writer {
         W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
     {
         let (work, answer) = job(work);
-        let since = Instant::now();
-        self.queue.send(Job::Work { work, octets, since }).await.map_err(|_| NotStored::Closed)?;
+        self.queue.send(Job::Work { work, octets }).await.map_err(|_| NotStored::Closed)?;
         Ok(answer)
     }
 
@@ -127,8 +124,7 @@ impl Writer {
         W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
     {
         let (work, answer) = job(work);
-        let since = Instant::now();
-        self.queue.blocking_send(Job::Work { work, octets: 0, since }).map_err(|_| NotStored::Closed)?;
+        self.queue.blocking_send(Job::Work { work, octets: 0 }).map_err(|_| NotStored::Closed)?;
         answer.blocking_answer()
     }
 
@@ -267,11 +263,10 @@ impl Group<'_> {
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
         let (mut next, mut weight, mut count, mut masks) = (Some(first), 0, 0, None);
-        let (mut copy, mut looks, mut oldest) = (None, Vec::new(), Instant::now());
+        let (mut copy, mut looks) = (None, Vec::new());
         while let Some(job) = next {
             match job {
-                Job::Work { work, octets, since } => {
-                    oldest = oldest.min(since);
+                Job::Work { work, octets } => {
                     weight += octets;
                     works.push(work);
                 }
@@ -288,7 +283,7 @@ impl Group<'_> {
             let goes_on = count < GROUP && weight < GROUP_OCTETS && masks.is_none() && copy.is_none();
             next = if goes_on { queue.try_recv().ok() } else { None };
         }
-        let done = self.write(works, events, ticked, oldest).and_then(|()| self.look(looks));
+        let done = self.write(works, events, ticked, queue.len().div_ceil(GROUP)).and_then(|()| self.look(looks));
         if let Some(masks) = masks {
             self.store.ledger.masks = masks;
         }
@@ -298,14 +293,8 @@ impl Group<'_> {
         }
     }
 
-    /// `oldest`: since when the first of them has been waited for.
-    fn write(
-        &mut self,
-        works: Vec<Work>,
-        mut events: Vec<Event>,
-        ticked: bool,
-        oldest: Instant,
-    ) -> Result<(), Failure> {
+    /// `behind`: so many groups wait already.
+    fn write(&mut self, works: Vec<Work>, mut events: Vec<Event>, ticked: bool, behind: usize) -> Result<(), Failure> {
         if ticked && let Some(change) = self.watch.look() {
             events.push(change.event());
         }
@@ -338,7 +327,7 @@ impl Group<'_> {
                 let wrote = self.store.changes() > changes;
                 self.worked |= wrote;
                 if wrote {
-                    self.load.committed(oldest.elapsed());
+                    self.load.committed(begun.elapsed(), behind);
                     self.store.ledger.entries.tally.committed(begun.elapsed());
                 }
                 // Before anybody hears: who sends again at once is judged by it.

@@ -69,7 +69,8 @@ impl Files {
             }
             let Moved::Below(seq) = self.publish(&batch, vkey)? else { return Ok(self.published()) };
             // What came meanwhile is for the next second: files that are synced for a few events at a time keep the disk from the writer.
-            let rest = batch.rows.len() < BATCH as usize && batch.rows.last().is_none_or(|last| last.seq < seq);
+            let is_all = batch.rows.len() < BATCH as usize && batch.anchors.len() < BATCH as usize;
+            let rest = is_all && batch.rows.last().is_none_or(|last| last.seq < seq);
             let anchors: Vec<_> = batch.anchors.into_iter().filter(|anchored| anchored.size <= seq).collect();
             let forget = writer.run_blocking(move |store| {
                 store.anchors.published(&anchors)?;
