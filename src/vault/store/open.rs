@@ -61,14 +61,14 @@ impl Database {
     }
 
     fn open_file(path: &Path) -> Result<Self, String> {
-        let length = inspect(path)?;
+        let (length, has_log) = inspect(path)?;
         let say = |error: rusqlite::Error| explain(&error);
         let mut connection = Connection::open(path).map_err(say)?;
         // Until it is known to be sound, closing it must not copy anything back into it.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(say)?;
-        settings(&connection).map_err(say)?;
+        settings(&connection, length == 0).map_err(say)?;
         belongs_to_us(&connection)?;
-        verify(&connection, length, path)?;
+        verify(&connection, length, has_log, path)?;
         schema::upgrade(&connection).map_err(say)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
         // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
@@ -91,22 +91,24 @@ impl Database {
     }
 }
 
-/// Looks at the file before SQLite does. Makes an empty one when there is none. Returns its length.
-fn inspect(path: &Path) -> Result<u64, String> {
+/// Looks at the file before SQLite does. Makes an empty one when there is none. Returns its length, and whether there is something in
+/// the write-ahead log beside it.
+fn inspect(path: &Path) -> Result<(u64, bool), String> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
         Ok(_) => {
             // Its name before anything that is built on it: what is there without it is no first start.
             let synced = path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
-            return synced.map(|()| 0).map_err(|error| format!("its name can't be made durable: {error}"));
+            return synced.map(|()| (0, false)).map_err(|error| format!("its name can't be made durable: {error}"));
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Err(READ_ONLY.into()),
         Err(error) => return Err(format!("can't be made: {error}")),
     }
     let length = fs::metadata(path).map_err(|error| format!("can't be looked at: {error}"))?.len();
+    let has_log = fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
     if length == 0 {
-        return Ok(0);
+        return Ok((0, has_log));
     }
     let mut header = [0u8; HEADER];
     let read = OpenOptions::new().read(true).write(true).open(path).and_then(|mut file| file.read_exact(&mut header));
@@ -118,9 +120,8 @@ fn inspect(path: &Path) -> Result<u64, String> {
         io::ErrorKind::UnexpectedEof => SHORT.to_owned(),
         _ => format!("can't be read ({error}): look at the disk (dmesg) before anything else; {KEEP}"),
     })?;
-    let has_log = fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
     judge(&header, length, has_log)?;
-    Ok(length)
+    Ok((length, has_log))
 }
 
 /// Whether a file of that length that begins so can be our database. `has_log`: there is something in the write-ahead log beside it.
@@ -170,10 +171,13 @@ fn numbers(header: &[u8; HEADER]) -> (i64, i64) {
     (field(68), field(60))
 }
 
-fn settings(connection: &Connection) -> rusqlite::Result<()> {
+fn settings(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
     // Before the first access: then the index of the write-ahead log is kept on the heap, and no second process gets in.
     connection.query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))?;
-    connection.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")?;
+    if is_new {
+        // Of one that is there the second would write the header anew, each time.
+        connection.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")?;
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     connection.execute_batch(
         "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;
@@ -213,11 +217,10 @@ fn belongs_to_us(connection: &Connection) -> Result<(), String> {
     }
 }
 
-/// Whether it is whole. `length` is the file's before it was opened.
-fn verify(connection: &Connection, length: u64, path: &Path) -> Result<(), String> {
-    let wal = path.with_extension("db-wal");
-    let failed = path.with_file_name(FAILED);
-    let unclean = fs::metadata(wal).is_ok_and(|wal| wal.len() > 0) || failed.exists();
+/// Whether it is whole. `length` is the file's before it was opened, and `has_log` tells what was beside it then: the last vault didn't come
+/// to its end.
+fn verify(connection: &Connection, length: u64, has_log: bool, path: &Path) -> Result<(), String> {
+    let unclean = has_log || path.with_file_name(FAILED).exists();
     if length == 0 || (!unclean && length > CHECK_ALWAYS) {
         return Ok(());
     }
@@ -251,6 +254,8 @@ fn explain(error: &rusqlite::Error) -> String {
 
 #[cfg(test)]
 pub mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     /// Where a database can be.
@@ -285,7 +290,7 @@ pub mod tests {
         let path = home.path().join("db/vault.db");
         let connection = Connection::open(&path).unwrap();
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
-        settings(&connection).unwrap();
+        settings(&connection, true).unwrap();
         schema::upgrade(&connection).unwrap();
         drop(connection);
         let (page, log) = (fs::read(&path).unwrap(), fs::read(path.with_extension("db-wal")).unwrap());
@@ -300,6 +305,29 @@ pub mod tests {
             fs::write(&place, vec![0; 8192]).unwrap();
             refused(other.path(), "is not a database");
         }
+    }
+
+    #[test]
+    fn a_large_file_is_looked_through_after_an_unclean_stop_and_after_no_other() {
+        let home = home();
+        let path = home.path().join("db/vault.db");
+        let database = Database::open(home.path()).unwrap();
+        let fill = "CREATE TABLE much(x); INSERT INTO much WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n \
+                    WHERE i < 70) SELECT zeroblob(1000000) FROM n;";
+        database.connection.execute_batch(fill).unwrap();
+        drop(database);
+        assert!(fs::metadata(&path).unwrap().len() > CHECK_ALWAYS && !path.with_extension("db-wal").exists());
+        // In the middle a page says that it goes on where there is none.
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[0xff; 4], 40 * 1024 * 1024).unwrap();
+        for _ in 0..2 {
+            drop(Database::open(home.path()).unwrap());
+        }
+        fs::write(path.with_file_name(FAILED), "").unwrap();
+        refused(home.path(), "damaged");
+        fs::remove_file(path.with_file_name(FAILED)).unwrap();
+        fs::write(path.with_extension("db-wal"), "x").unwrap();
+        refused(home.path(), "damaged");
     }
 
     #[test]
