@@ -29,6 +29,11 @@ const MESSAGES: u32 = 20_000;
 pub const LENGTH: u32 = 4096;
 /// Connections of the generator, kept open.
 pub const CONNECTIONS: u32 = 50;
+/// What the ratios are to be: delivered a second, processor and memory of Postfix's; delivered a second of the Node.js relay's.
+const SPOOL: f64 = 8.0;
+const COST: f64 = 0.15;
+const MOST: f64 = 0.3;
+const DIRECT: f64 = 3.0;
 
 /// What one round showed.
 struct Figures {
@@ -115,11 +120,6 @@ const FIGURES: [Figure; 4] = [
 const DELIVERED: &str = "delivered a second";
 const PROCESSOR: &str = "seconds of processor for 1,000";
 const MEMORY: &str = "MiB at most";
-/// What the ratios are to be.
-const SPOOL: f64 = 8.0;
-const COST: f64 = 0.15;
-const MOST: f64 = 0.3;
-const DIRECT: f64 = 3.0;
 
 fn run(contestant: &Contestant, drain: &Drain, messages: u32) -> Figures {
     let before = drain.count();
