@@ -45,14 +45,8 @@ pub struct Units<'database> {
 /// Opens a store below a folder, for as long as `work` goes on.
 pub fn with_store(home: &Path, work: impl FnOnce(&mut Units<'_>)) {
     fs::create_dir(home.join("db")).unwrap();
-    let mut database = Database::open(home).unwrap();
-    let pages = Arc::new(AtomicU32::new(0));
-    let log = Arc::clone(&pages);
-    let hook = move |_: &mut rusqlite::hooks::Wal, now: i32| {
-        log.store(u32::try_from(now).unwrap_or(0), Ordering::Relaxed);
-        Ok(())
-    };
-    database.connection.wal_hook(Some(hook)).unwrap();
+    let database = Database::open(home).unwrap();
+    let pages = Arc::clone(&database.log);
     let mut store = Store::prepare(&database).unwrap();
     store.keys.adopt(vec![Master::new(Secret::new([7; 32]))]);
     work(&mut Units { store, pages });

@@ -63,7 +63,7 @@ pub const PER_PREFIX: Bound<u32> = Bound { key: "per_prefix", default: 400, leas
 pub const CONNECTIONS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: MAX_SLOTS };
 
 /// Programs that an upstream of kind sendmail runs at once. Each has a message in memory, and a queue's disk has one arm.
-pub const RUNS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: MAX_SLOTS };
+pub const RUNS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: 64 };
 /// How long one may take over a message: queueing takes well under a second; one that delivers itself waits for a server, which may
 /// think for minutes. What is ended with a whole message may have taken it, so that patience is cheaper than haste.
 pub const TIME_LIMIT: Bound<Duration> =

@@ -253,6 +253,11 @@ impl Plan {
         self.upstreams.iter().any(|upstream| !upstream.sources.is_empty())
     }
 
+    /// The most connections that any upstream is given.
+    pub fn connections(&self) -> u64 {
+        self.upstreams.iter().map(|upstream| u64::from(upstream.connections)).max().unwrap_or(0)
+    }
+
     /// The ports that the dialer may connect to.
     pub fn ports(&self) -> BTreeSet<u16> {
         self.dialed().map(|(_, port)| port).collect()

@@ -344,6 +344,7 @@ pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Result<Grounds, Str
     let sessions = u64::from(plan.limits.sessions);
     let descriptors = match post.role {
         Role::EdgeSmtp | Role::EdgeHttp | Role::Listener => sessions + RESERVE,
+        Role::Courier | Role::Dialer => plan.connections() + 2 * RESERVE,
         _ => 2 * RESERVE,
     };
     let ports = if post.role == Role::Dialer { plan.ports().into_iter().collect() } else { Vec::new() };
@@ -355,7 +356,7 @@ pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Result<Grounds, Str
 
 /// The most descriptors any role of this configuration may have open.
 pub fn descriptors(plan: &Plan) -> u64 {
-    u64::from(plan.limits.sessions).max(RESERVE) + RESERVE
+    u64::from(plan.limits.sessions).max(plan.connections() + RESERVE) + RESERVE
 }
 
 /// Opens everything once, to say what is wrong before anything starts.

@@ -95,7 +95,7 @@ impl Backlog {
 pub async fn watch(vault: Rc<Vault>) {
     loop {
         let is_wanted = vault.schedule.borrow().has_paces();
-        if is_wanted && let Ok(waiting) = vault.writer.run(|store| store.census.waiting(now_us())).await {
+        if is_wanted && let Ok(waiting) = vault.writer.run(|store| Ok(store.census.waiting(now_us()))).await {
             vault.schedule.borrow_mut().backlog.count(waiting);
         }
         tokio::time::sleep(EVERY).await;

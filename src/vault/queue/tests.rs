@@ -179,9 +179,9 @@ fn what_comes_back_from_a_courier_is_as_held_or_dropped_as_it_was_made_meanwhile
         store
             .transaction(|store| {
                 if settled {
-                    store.spool.settle(1, 0, &came_to(State::Delivered))?;
+                    store.spool.settle(1, row, 0, &came_to(State::Delivered))?;
                 } else {
-                    store.spool.settle(1, 0, &came_to(State::Waiting(0)))?;
+                    store.spool.settle(1, row, 0, &came_to(State::Waiting(0)))?;
                 }
                 store.finish(row, now_us())?;
                 let row = store.spool.release(1, 0)?.expect("a lease");

@@ -2,12 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
-use crate::policy::principal::GATE;
 use crate::vault::audit::row::{integer, unsigned};
 use crate::vault::store::lasting;
 
 /// Messages that are looked at for the oldest one: those behind them came later.
-const LOOKED_AT: u32 = 100;
+pub const LOOKED_AT: usize = 100;
 
 /// One that was told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub struct Alerts<'c> {
     set: Statement<'c>,
     remove: Statement<'c>,
     forget: Statement<'c>,
-    oldest: Statement<'c>,
+    since: Statement<'c>,
     digest: [Statement<'c>; 2],
 }
 
@@ -38,13 +37,11 @@ impl<'c> Alerts<'c> {
             set: sql("INSERT OR REPLACE INTO alert(kind, subject, since_us, told_us, text) VALUES(?, ?, ?, ?, ?)")?,
             remove: sql("DELETE FROM alert WHERE kind = ? AND subject = ?")?,
             forget: sql("DELETE FROM alert")?,
-            // One that was scheduled and never tried waits since it was due, one that was held since it was released. Of the gate's own mail nothing is told: an
-            // alert that can't leave would be the reason for the next one.
-            oldest: sql("SELECT min(max(accepted_us, ifnull((SELECT min(next_us) FROM spool_rcpt AS r \
-                         WHERE r.msg = m.id AND r.state = 0 AND r.held = 0 AND r.tried = 0), 0), \
-                         ifnull((SELECT min(since_us) FROM spool_rcpt AS r WHERE r.msg = m.id AND r.state = 0 AND r.held = 0), 0))) \
-                         FROM (SELECT DISTINCT msg FROM census_message WHERE turn <> ? ORDER BY msg LIMIT ?) AS c \
-                         CROSS JOIN spool_msg AS m ON m.id = c.msg")?,
+            // One that was scheduled and never tried waits since it was due, one that was held since it was released.
+            since: sql("SELECT max(accepted_us, ifnull((SELECT min(next_us) FROM spool_rcpt AS r \
+                        WHERE r.msg = m.id AND r.state = 0 AND r.held = 0 AND r.tried = 0), 0), \
+                        ifnull((SELECT min(since_us) FROM spool_rcpt AS r WHERE r.msg = m.id AND r.state = 0 AND r.held = 0), 0)) \
+                        FROM spool_msg AS m WHERE id = ?")?,
             digest: [sql("SELECT day FROM digest")?, sql("INSERT OR REPLACE INTO digest(one, day) VALUES(1, ?)")?],
         })
     }
@@ -73,11 +70,14 @@ impl<'c> Alerts<'c> {
         self.forget.execute([]).map(drop)
     }
 
-    /// Since when the message of a client has waited that has waited the longest, in Unix microseconds: neither what is held nor what
-    /// is scheduled, nor what a courier has.
-    pub fn oldest_waiting(&mut self) -> Result<Option<u64>> {
-        let since = self.oldest.query_row(params![GATE, LOOKED_AT], |row| row.get::<_, Option<i64>>(0))?;
-        Ok(since.and_then(|since| u64::try_from(since).ok()))
+    /// Since when the one of these messages, by their rows, has waited that has waited the longest, in Unix microseconds.
+    pub fn oldest_waiting(&mut self, rows: &[i64]) -> Result<Option<u64>> {
+        let mut oldest = None;
+        for row in rows {
+            let since = self.since.query_row([row], |columns| unsigned(columns, 0)).optional()?;
+            oldest = oldest.into_iter().chain(since).min();
+        }
+        Ok(oldest)
     }
 
     /// The last day whose digest was sent, in days since 1970.
@@ -93,7 +93,9 @@ impl<'c> Alerts<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::principal::GATE;
     use crate::vault::store::Store;
+    use crate::vault::store::census::Census;
     use crate::vault::store::open::Database;
 
     /// A message of somebody, accepted and due then, of which one recipient is as those columns say.
@@ -112,6 +114,7 @@ mod tests {
         std::fs::create_dir(home.path().join("db")).unwrap();
         let database = Database::open(home.path()).unwrap();
         let connection = &database.connection;
+        database.counts.watch_all(connection);
         for (who, times, columns) in [
             (GATE, (1, 1), "attempts = 1"),
             ("shop", (2, 2), "held = 1"),
@@ -124,7 +127,8 @@ mod tests {
         }
         let looked = |database: &Database| {
             let mut alerts = Alerts::prepare(&database.connection).unwrap();
-            alerts.oldest_waiting().unwrap()
+            let first = Census::new(database.counts.clone()).first(GATE, LOOKED_AT, 100);
+            alerts.oldest_waiting(&first).unwrap()
         };
         assert_eq!(looked(&database), Some(60));
         message(connection, "till", (50, 50), "attempts = 3, tried = 1, next_us = 900");

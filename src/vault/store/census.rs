@@ -1,103 +1,162 @@
-//! Who has how much that waits in the spool, counted as it changes and by whatever changes it: nobody looks through the spool
-//! for that.
-//!
-//! The counts are in tables of this connection's own, in memory, and are filled once at its start. Triggers keep them, in the
-//! transaction that changes what they count, so that one that is undone takes its counts with it. What one recipient's change
+//! Who has how much that waits in the spool, counted as it changes and by whatever changes it (`counts.rs`). What one recipient's change
 //! costs doesn't depend on how many others its message has.
 
-use rusqlite::{Connection, Result, Statement};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use rusqlite::functions::Context;
+use rusqlite::{Connection, Result};
+
+use super::counts::{Counts, Way};
 use crate::vault::audit::ledger::now_us;
-use crate::vault::audit::row::{integer, unsigned};
-use crate::vault::store::lasting;
 
-/// A recipient waits when it is in no courier's hands, not held and not scheduled for later. A message counts once in a lane,
-/// however many recipients of it wait there: `census_message` has how many, and those of a lane are counted as its rows come
-/// and go. What is due only after `census_clock` stands aside in `census_later` until somebody counts: one that was put off after
-/// an attempt waits all the while. There, too, all recipients of a message that have a lane and a time in common are one row:
-/// there is no limit to how many recipients the spool has.
-const TABLES: &str = "
-CREATE TEMP TABLE census_clock(now_us INTEGER NOT NULL) STRICT;
-CREATE TEMP TABLE census_lane(
-  lane TEXT NOT NULL, urgent INTEGER NOT NULL, turn TEXT NOT NULL, messages INTEGER NOT NULL, PRIMARY KEY(lane, urgent, turn)
-) STRICT, WITHOUT ROWID;
-CREATE TEMP TABLE census_message(
-  msg INTEGER NOT NULL, lane TEXT NOT NULL, urgent INTEGER NOT NULL, turn TEXT NOT NULL, recipients INTEGER NOT NULL,
-  PRIMARY KEY(msg, lane)
-) STRICT, WITHOUT ROWID;
-CREATE TEMP TABLE census_later(
-  due_us INTEGER NOT NULL, msg INTEGER NOT NULL, lane TEXT NOT NULL, urgent INTEGER NOT NULL, turn TEXT NOT NULL,
-  recipients INTEGER NOT NULL, PRIMARY KEY(due_us, msg, lane)
-) STRICT, WITHOUT ROWID;
+/// Tells of each recipient that begins to wait again, or to be scheduled, and of each that ceases to.
+pub(super) const TELLING: &str = "
+CREATE TEMP TRIGGER waiting_changes AFTER UPDATE OF state, held, lane, next_us, tried ON main.spool_rcpt
+BEGIN
+  SELECT waiting_goes(old.msg, old.lane, old.urgent, old.turn, old.next_us, old.tried) WHERE old.state = 0 AND old.held = 0;
+  SELECT waiting_comes(new.msg, new.lane, new.urgent, new.turn, new.next_us, new.tried) WHERE new.state = 0 AND new.held = 0;
+END;
+CREATE TEMP TRIGGER waiting_goes AFTER DELETE ON main.spool_rcpt WHEN old.state = 0 AND old.held = 0
+BEGIN
+  SELECT waiting_goes(old.msg, old.lane, old.urgent, old.turn, old.next_us, old.tried);
+END;
 ";
-/// Made when the tables are full: into one that has a trigger SQLite selects all before it inserts any.
-const COUNTING: &str = "
-CREATE TEMP TRIGGER census_message_comes AFTER INSERT ON census_message
-BEGIN
-  INSERT INTO census_lane VALUES(new.lane, new.urgent, new.turn, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
-END;
-CREATE TEMP TRIGGER census_message_goes AFTER DELETE ON census_message
-BEGIN
-  UPDATE census_lane SET messages = messages - 1 WHERE lane = old.lane AND urgent = old.urgent AND turn = old.turn;
-END;
-CREATE TEMP TRIGGER census_one_less AFTER UPDATE OF recipients ON census_message WHEN new.recipients = 0
-BEGIN
-  DELETE FROM census_message WHERE msg = new.msg AND lane = new.lane;
-END;
-CREATE TEMP TRIGGER census_one_less_later AFTER UPDATE OF recipients ON census_later WHEN new.recipients = 0
-BEGIN
-  DELETE FROM census_later WHERE due_us = new.due_us AND msg = new.msg AND lane = new.lane;
-END;
+/// All that is there at the start.
+const THERE: &str =
+    "SELECT msg, lane, urgent, turn, next_us, tried FROM spool_rcpt WHERE state = 0 AND held = 0 ORDER BY msg";
 
-CREATE TEMP TRIGGER census_comes AFTER INSERT ON main.spool_rcpt WHEN new.state = 0 AND new.held = 0
-BEGIN
-  {comes}
-END;
-CREATE TEMP TRIGGER census_leaves BEFORE UPDATE OF state, held, lane, next_us, tried ON main.spool_rcpt
-WHEN old.state = 0 AND old.held = 0
-  AND NOT (new.state = 0 AND new.held = 0 AND (old.lane, old.next_us, old.tried) = (new.lane, new.next_us, new.tried))
-BEGIN
-  {goes}
-END;
-CREATE TEMP TRIGGER census_returns AFTER UPDATE OF state, held, lane, next_us, tried ON main.spool_rcpt
-WHEN new.state = 0 AND new.held = 0
-  AND NOT (old.state = 0 AND old.held = 0 AND (old.lane, old.next_us, old.tried) = (new.lane, new.next_us, new.tried))
-BEGIN
-  {comes}
-END;
-CREATE TEMP TRIGGER census_goes BEFORE DELETE ON main.spool_rcpt WHEN old.state = 0 AND old.held = 0
-BEGIN
-  {goes}
-END;
-";
-/// A recipient begins to wait, or to be scheduled. What comes has a second's time until it is counted as what waits.
-const COMES: &str = "
-  INSERT INTO census_later SELECT new.next_us, new.msg, new.lane, new.urgent, new.turn, 1
-  WHERE new.tried = 0 AND new.next_us > (SELECT now_us FROM census_clock)
-  ON CONFLICT DO UPDATE SET recipients = recipients + 1;
-  INSERT INTO census_message SELECT new.msg, new.lane, new.urgent, new.turn, 1
-  WHERE NOT (new.tried = 0 AND new.next_us > (SELECT now_us FROM census_clock))
-  ON CONFLICT DO UPDATE SET recipients = recipients + 1;
-";
-/// It was one or the other, and is so by the same clock still: when that goes on, whoever is due goes with it.
-const GOES: &str = "
-  UPDATE census_later SET recipients = recipients - 1 WHERE due_us = old.next_us AND msg = old.msg AND lane = old.lane
-    AND old.tried = 0 AND old.next_us > (SELECT now_us FROM census_clock);
-  UPDATE census_message SET recipients = recipients - 1 WHERE msg = old.msg AND lane = old.lane
-    AND NOT (old.tried = 0 AND old.next_us > (SELECT now_us FROM census_clock));
-";
-/// All that is there at the start, at a time. Nothing is grouped, which would sort each recipient in memory.
-const FILLING: [&str; 4] = [
-    "INSERT INTO census_clock VALUES(?1)",
-    "INSERT INTO census_later SELECT next_us, msg, lane, urgent, turn, 1 FROM spool_rcpt
-     WHERE state = 0 AND held = 0 AND tried = 0 AND next_us > ?1
-     ON CONFLICT DO UPDATE SET recipients = recipients + 1",
-    "INSERT INTO census_message SELECT msg, lane, urgent, turn, 1 FROM spool_rcpt
-     WHERE state = 0 AND held = 0 AND NOT (tried = 0 AND next_us > ?1)
-     ON CONFLICT DO UPDATE SET recipients = recipients + 1",
-    "INSERT INTO census_lane SELECT lane, urgent, turn, 1 FROM census_message WHERE ?1 = ?1
-     ON CONFLICT DO UPDATE SET messages = messages + 1",
-];
+/// Where messages of one credential wait.
+#[derive(Clone, Debug)]
+struct Place {
+    lane: Arc<str>,
+    /// They live shortly, and go first.
+    urgent: bool,
+    turn: Arc<str>,
+    messages: u64,
+}
+
+/// The numbers of the places of a lane, by turn and by urgency.
+type OfLane = HashMap<Arc<str>, [Option<usize>; 2]>;
+
+/// A recipient that waits: it is in no courier's hands, and not held.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Its message.
+    row: i64,
+    /// The number of its place.
+    place: usize,
+    /// When it is due, in unix microseconds, where it was never tried: one that was put off after an attempt waits all the while.
+    due_us: Option<i64>,
+}
+
+/// A message counts once in a place, however many recipients of it wait there. One that is due only after the clock stands aside until
+/// somebody counts. What comes has a second's time until it is counted as what waits.
+#[derive(Debug, Default)]
+pub struct Tables {
+    places: Vec<Place>,
+    /// Their numbers, by lane.
+    numbers: HashMap<Arc<str>, OfLane>,
+    clock_us: i64,
+    /// Recipients that wait, by message and place.
+    waiting: BTreeMap<(i64, usize), u32>,
+    /// Those that are scheduled, by when they are due.
+    later: BTreeMap<(i64, i64, usize), u32>,
+}
+
+impl Tables {
+    /// Counts all that is there.
+    pub fn fill(&mut self, connection: &Connection) -> Result<()> {
+        self.clock_us = i64::try_from(now_us()).unwrap_or(i64::MAX);
+        let mut there = connection.prepare(THERE)?;
+        let mut rows = there.query([])?;
+        while let Some(row) = rows.next()? {
+            let place = self.place(row.get_ref(1)?.as_str()?, row.get(2)?, row.get_ref(3)?.as_str()?);
+            let recipient = Recipient::new(row.get(0)?, place, row.get(4)?, row.get(5)?);
+            self.count(&recipient, Way::Comes);
+        }
+        Ok(())
+    }
+
+    /// One that was never tried.
+    pub fn comes(&mut self, row: i64, (lane, urgent, turn): (&str, bool, &str), due_us: i64) -> Recipient {
+        Recipient::new(row, self.place(lane, urgent, turn), due_us, false)
+    }
+
+    /// The recipient that a trigger tells of.
+    pub fn recipient(&mut self, told: &Context<'_>) -> Result<Recipient> {
+        let place = self.place(told.get_raw(1).as_str()?, told.get(2)?, told.get_raw(3).as_str()?);
+        Ok(Recipient::new(told.get(0)?, place, told.get(4)?, told.get(5)?))
+    }
+
+    /// The number of a place. There are as many as credentials and lanes that mail came for.
+    fn place(&mut self, lane: &str, urgent: bool, turn: &str) -> usize {
+        let known = self.numbers.get(lane).and_then(|turns| turns.get(turn)?[usize::from(urgent)]);
+        known.unwrap_or_else(|| self.new_place(lane, urgent, turn))
+    }
+
+    fn new_place(&mut self, lane: &str, urgent: bool, turn: &str) -> usize {
+        let number = self.places.len();
+        let place = Place { lane: lane.into(), urgent, turn: turn.into(), messages: 0 };
+        let turns = self.numbers.entry(Arc::clone(&place.lane)).or_default();
+        turns.entry(Arc::clone(&place.turn)).or_default()[usize::from(urgent)] = Some(number);
+        self.places.push(place);
+        number
+    }
+
+    /// Counts a recipient that comes or goes. It is where the clock has it: when that goes on, whoever is due goes with it.
+    pub fn count(&mut self, recipient: &Recipient, way: Way) {
+        let Recipient { row, place, due_us } = *recipient;
+        match due_us.filter(|due_us| *due_us > self.clock_us) {
+            Some(due_us) => {
+                changed(&mut self.later, (due_us, row, place), way, 1);
+            }
+            None => self.waits((row, place), way, 1),
+        }
+    }
+
+    fn waits(&mut self, key: (i64, usize), way: Way, recipients: u32) {
+        let Some(place) = self.places.get_mut(key.1) else { return };
+        match (changed(&mut self.waiting, key, way, recipients), way) {
+            (true, Way::Comes) => place.messages += 1,
+            (true, Way::Goes) => place.messages = place.messages.saturating_sub(1),
+            (false, _) => {}
+        }
+    }
+
+    /// What is due by then waits from here on.
+    fn advance(&mut self, now_us: u64) {
+        self.clock_us = self.clock_us.max(i64::try_from(now_us).unwrap_or(i64::MAX));
+        while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= self.clock_us) {
+            let ((_, row, place), recipients) = first.remove_entry();
+            self.waits((row, place), Way::Comes, recipients);
+        }
+    }
+}
+
+/// One more or less of a key. True when it is the first, or was the last.
+fn changed<K: Ord>(all: &mut BTreeMap<K, u32>, key: K, way: Way, by: u32) -> bool {
+    use std::collections::btree_map::Entry::{Occupied, Vacant};
+    match (all.entry(key), way) {
+        (Vacant(none), Way::Comes) => *none.insert(by) == by,
+        (Occupied(mut some), Way::Comes) => {
+            *some.get_mut() += by;
+            false
+        }
+        (Occupied(mut some), Way::Goes) if *some.get() > by => {
+            *some.get_mut() -= by;
+            false
+        }
+        (Occupied(some), Way::Goes) => some.remove() > 0,
+        (Vacant(_), Way::Goes) => false,
+    }
+}
+
+impl Recipient {
+    const fn new(row: i64, place: usize, due_us: i64, tried: bool) -> Self {
+        Self { row, place, due_us: if tried { None } else { Some(due_us) } }
+    }
+}
 
 /// Messages of one credential that wait in a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,46 +168,41 @@ pub struct Waiting {
     pub messages: u64,
 }
 
-/// Counts once, and has it kept from here on. To be done before any statement is prepared.
-pub fn begin(connection: &Connection) -> Result<()> {
-    connection.execute_batch(TABLES)?;
-    let now = now_us();
-    FILLING.iter().try_for_each(|sql| connection.execute(sql, [integer(now)]).map(drop))?;
-    connection.execute_batch(&COUNTING.replace("{comes}", COMES).replace("{goes}", GOES))
-}
+pub struct Census(Counts);
 
-pub struct Census<'c> {
-    now_due: [Statement<'c>; 3],
-    waiting: Statement<'c>,
-}
-
-impl<'c> Census<'c> {
-    pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| lasting(connection, sql);
-        Ok(Self {
-            now_due: [
-                sql("INSERT INTO census_message SELECT msg, lane, urgent, turn, recipients FROM census_later
-                     WHERE due_us <= ? ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients")?,
-                sql("DELETE FROM census_later WHERE due_us <= ?")?,
-                sql("UPDATE census_clock SET now_us = max(now_us, ?)")?,
-            ],
-            waiting: sql("SELECT lane, urgent, turn, messages FROM census_lane WHERE messages > 0")?,
-        })
-    }
-
-    /// What is due by then waits from here on.
-    pub fn advance(&mut self, now_us: u64) -> Result<()> {
-        self.now_due.iter_mut().try_for_each(|statement| statement.execute([integer(now_us)]).map(drop))
+impl Census {
+    pub const fn new(counts: Counts) -> Self {
+        Self(counts)
     }
 
     /// All who have messages that wait, by lane. What was scheduled until now or before waits from here on.
-    pub fn waiting(&mut self, now_us: u64) -> Result<Vec<Waiting>> {
-        self.advance(now_us)?;
-        let rows = self.waiting.query_map([], |row| {
-            let (lane, urgent, principal) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Waiting { lane, urgent, principal, messages: unsigned(row, 3)? })
-        })?;
-        rows.collect()
+    pub fn waiting(&self, now_us: u64) -> Vec<Waiting> {
+        let census = &mut self.0.all().census;
+        census.advance(now_us);
+        let some = census.places.iter().filter(|place| place.messages > 0);
+        let told = some.map(|Place { lane, urgent, turn, messages }| Waiting {
+            lane: lane.to_string(),
+            urgent: *urgent,
+            principal: turn.to_string(),
+            messages: *messages,
+        });
+        told.collect()
+    }
+
+    /// The rows of the first messages that wait by then, in the order in which they came, but for those of one credential.
+    pub fn first(&self, but_of: &str, limit: usize, now_us: u64) -> Vec<i64> {
+        let census = &mut self.0.all().census;
+        census.advance(now_us);
+        let is_wanted = |place: usize| census.places.get(place).is_some_and(|place| &*place.turn != but_of);
+        let mut rows: Vec<i64> = Vec::new();
+        for (row, _) in census.waiting.keys().filter(|(_, place)| is_wanted(*place)) {
+            match rows.last() == Some(row) {
+                true => {}
+                false if rows.len() == limit => break,
+                false => rows.push(*row),
+            }
+        }
+        rows
     }
 }
 

@@ -58,7 +58,7 @@ impl<'c> Feed<'c> {
             // Of whom its client is told, and of no report: attempts and doubt as they stand now; who has it, or so it is said, is in none.
             put: sql(
                 "INSERT INTO feed(id, msg, n, principal, owner, kind, attempts, next_us, code, enhanced, said, doubt) \
-                 SELECT ?1, msg, n, principal, owner, ?4, attempts, ?5, ?6, ?7, ?8, ?4 NOT IN (1, 7, 8) AND doubt FROM spool_rcpt \
+                 SELECT ?1, msg, n, principal, owner, ?4, attempts, ?5, ?6, ?7, ?8, ?9 AND doubt FROM spool_rcpt \
                  JOIN spool_msg ON id = msg WHERE msg = ?2 AND n = ?3 AND n < named AND report = 0 AND owner IS NOT NULL",
             )?,
             mine: sql(&mine())?,
@@ -80,7 +80,8 @@ impl<'c> Feed<'c> {
         let said = entry.said.filter(|said| said.code.is_some() || !said.text.is_empty());
         let (code, enhanced) = (said.and_then(|said| said.code), said.and_then(|said| said.enhanced.as_ref()));
         let text = said.map(|said| &said.text);
-        let columns = params![integer(id), row, number, number_of_kind, next, code, enhanced, text];
+        let may_doubt = !matches!(kind, Kind::Sent | Kind::Delivered | Kind::Complained);
+        let columns = params![integer(id), row, number, number_of_kind, next, code, enhanced, text, may_doubt];
         if self.put.execute(columns)? > 0 {
             self.last = Some(id);
         }

@@ -1,46 +1,33 @@
 //! How much of whose mail the spool holds, whatever it does there: waits, is held, is scheduled, or is with a courier. Counted as
-//! the census is (`census.rs`): by triggers, in memory, in the transaction that changes it.
+//! the census is (`counts.rs`).
 
-use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use crate::vault::audit::row::{integer, unsigned};
+use rusqlite::functions::Context;
+use rusqlite::{Connection, OptionalExtension, Result, Statement};
+
+use super::counts::{Change, Counts, Way};
+use crate::vault::audit::row::unsigned;
 use crate::vault::store::lasting;
 
 /// A message is held as long as its body is there, which every one has that isn't done, but one that is delivered while its sender
-/// waits: what is there at the start is counted by the index of those, since a look through the bodies would read all of them. The
-/// body comes behind the recipients, and goes before the message, or with it.
-/// It weighs as much as there are offers of it (`spool::PER_OFFER`): 1 for each 100 recipients that were begun. What came is of
-/// the time since it was asked for. `fresh`: changed since then.
-const COUNTING: &str = "
-CREATE TEMP TABLE holding(
-  principal TEXT PRIMARY KEY, messages INTEGER NOT NULL, octets INTEGER NOT NULL,
-  came_recipients INTEGER NOT NULL, came_octets INTEGER NOT NULL, fresh INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX temp.holding_fresh ON holding(fresh) WHERE fresh = 1;
-INSERT INTO holding
-  SELECT principal, sum(1 + coalesce((SELECT max(n) FROM spool_rcpt AS r WHERE r.msg = id), 0) / 100), sum(bytes), 0, 0, 1
-  FROM spool_msg INDEXED BY sm_held
-  WHERE done_us IS NULL AND (live = 0 OR EXISTS(SELECT 1 FROM spool_body WHERE msg = id)) GROUP BY principal;
-CREATE TEMP TRIGGER holding_comes AFTER INSERT ON main.spool_body
+/// waits. The body comes behind the recipients, and goes before the message, or with it.
+pub(super) const TELLING: &str = "
+CREATE TEMP TRIGGER held_goes BEFORE DELETE ON main.spool_body
 BEGIN
-  INSERT INTO holding SELECT principal, 1 + last / 100, bytes, 1 + last, bytes, 1
-    FROM spool_msg CROSS JOIN (SELECT coalesce(max(n), 0) AS last FROM spool_rcpt WHERE msg = new.msg) WHERE id = new.msg
-    ON CONFLICT DO UPDATE SET messages = messages + excluded.messages, octets = octets + excluded.octets,
-      came_recipients = came_recipients + excluded.came_recipients, came_octets = came_octets + excluded.came_octets, fresh = 1;
+  SELECT held_goes(principal, bytes, (SELECT max(n) FROM spool_rcpt WHERE msg = old.msg)) FROM spool_msg WHERE id = old.msg;
 END;
-CREATE TEMP TRIGGER holding_goes BEFORE DELETE ON main.spool_body
+CREATE TEMP TRIGGER held_goes_whole BEFORE DELETE ON main.spool_msg WHEN EXISTS(SELECT 1 FROM spool_body WHERE msg = old.id)
 BEGIN
-  UPDATE holding SET messages = messages - 1 - coalesce((SELECT max(n) FROM spool_rcpt WHERE msg = old.msg), 0) / 100,
-      octets = octets - (SELECT bytes FROM spool_msg WHERE id = old.msg), fresh = 1
-    WHERE principal = (SELECT principal FROM spool_msg WHERE id = old.msg);
-END;
-CREATE TEMP TRIGGER holding_goes_whole BEFORE DELETE ON main.spool_msg
-WHEN EXISTS(SELECT 1 FROM spool_body WHERE msg = old.id)
-BEGIN
-  UPDATE holding SET messages = messages - 1 - coalesce((SELECT max(n) FROM spool_rcpt WHERE msg = old.id), 0) / 100,
-      octets = octets - old.bytes, fresh = 1 WHERE principal = old.principal;
+  SELECT held_goes(old.principal, old.bytes, (SELECT max(n) FROM spool_rcpt WHERE msg = old.id));
 END;
 ";
+/// What is there at the start, by the index of those that aren't done: a look through the bodies would read all of them.
+const THERE: &str = "SELECT principal, bytes, (SELECT max(n) FROM spool_rcpt AS r WHERE r.msg = id) FROM spool_msg INDEXED BY sm_held \
+                     WHERE done_us IS NULL AND (live = 0 OR EXISTS(SELECT 1 FROM spool_body WHERE msg = id))";
+/// A message weighs as much as there are offers of it (`spool::PER_OFFER`): 1 for each of so many recipients that were begun.
+const PER_WEIGHT: u64 = 100;
 
 /// What is held of one credential, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,62 +45,107 @@ pub struct Came {
     pub octets: u64,
 }
 
-/// Counts once, and has it kept from here on. To be done before any statement is prepared.
-pub fn begin(connection: &Connection) -> Result<()> {
-    connection.execute_batch(COUNTING)
+/// A message of somebody.
+#[derive(Clone, Debug)]
+pub struct Message {
+    principal: Arc<str>,
+    held: Held,
+    came: Came,
+}
+
+impl Message {
+    /// One that is held, with the number of its last recipient.
+    pub fn new(principal: &str, octets: u64, last: u64) -> Self {
+        let held = Held { messages: 1 + last / PER_WEIGHT, octets };
+        Self { principal: principal.into(), held, came: Came { recipients: 1 + last, octets } }
+    }
+
+    /// The one that a trigger tells of.
+    pub fn read(told: &Context<'_>) -> Result<Self> {
+        let last: Option<i64> = told.get(2)?;
+        Ok(Self::new(told.get_raw(0).as_str()?, natural(told.get(1)?), last.map_or(0, natural)))
+    }
+
+    /// The same, which came before this was counted.
+    pub fn of_before(self) -> Self {
+        Self { came: Came::default(), ..self }
+    }
+}
+
+fn natural(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[derive(Debug, Default)]
+pub struct Tables {
+    all: HashMap<Arc<str>, (Held, Came)>,
+    /// Those of whom something came or went since it was asked last.
+    fresh: HashSet<Arc<str>>,
+}
+
+impl Tables {
+    /// Counts all that is there; of it nothing came lately.
+    pub fn fill(&mut self, connection: &Connection) -> Result<()> {
+        let mut there = connection.prepare(THERE)?;
+        let mut rows = there.query([])?;
+        while let Some(row) = rows.next()? {
+            let last: Option<i64> = row.get(2)?;
+            let message = Message::new(row.get_ref(0)?.as_str()?, unsigned(row, 1)?, last.map_or(0, natural));
+            self.count(&message.of_before(), Way::Comes);
+        }
+        Ok(())
+    }
+
+    pub fn count(&mut self, message: &Message, way: Way) {
+        let Message { principal, held: one, came: lately } = message;
+        if !self.all.contains_key(principal) {
+            self.all.insert(Arc::clone(principal), Default::default());
+        }
+        if let Some((held, came)) = self.all.get_mut(principal) {
+            let sum = |all: &mut u64, more: u64| match way {
+                Way::Comes => *all = all.saturating_add(more),
+                Way::Goes => *all = all.saturating_sub(more),
+            };
+            sum(&mut held.messages, one.messages);
+            sum(&mut held.octets, one.octets);
+            sum(&mut came.recipients, lately.recipients);
+            sum(&mut came.octets, lately.octets);
+        }
+        self.fresh.insert(Arc::clone(principal));
+    }
 }
 
 pub struct Holdings<'c> {
-    passed: Statement<'c>,
-    fresh: Statement<'c>,
-    told: [Statement<'c>; 2],
+    counts: Counts,
     oldest: Statement<'c>,
 }
 
 impl<'c> Holdings<'c> {
-    pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        Ok(Self {
-            passed: lasting(
-                connection,
-                "INSERT INTO holding VALUES(?1, 0, 0, ?2, ?3, 1) ON CONFLICT DO UPDATE SET fresh = 1, \
-                 came_recipients = came_recipients + excluded.came_recipients, came_octets = came_octets + excluded.came_octets",
-            )?,
-            fresh: lasting(
-                connection,
-                "SELECT principal, messages, octets, came_recipients, came_octets FROM holding WHERE fresh = 1",
-            )?,
-            told: [
-                lasting(connection, "DELETE FROM holding WHERE fresh = 1 AND messages = 0")?,
-                lasting(
-                    connection,
-                    "UPDATE holding SET fresh = 0, came_recipients = 0, came_octets = 0 WHERE fresh = 1",
-                )?,
-            ],
-            // By the key of the one and then of the other: no look through either.
-            oldest: lasting(
-                connection,
-                "SELECT accepted_us FROM spool_msg WHERE id = (SELECT min(msg) FROM spool_body)",
-            )?,
-        })
+    pub fn prepare(connection: &'c Connection, counts: Counts) -> Result<Self> {
+        // By the key of the one and then of the other: no look through either.
+        let oldest = "SELECT accepted_us FROM spool_msg WHERE id = (SELECT min(msg) FROM spool_body)";
+        Ok(Self { counts, oldest: lasting(connection, oldest)? })
     }
 
     /// A message came of which nothing is held: it is passed on, and cost the store its rows all the same.
-    pub fn passed(&mut self, principal: &str, came: Came) -> Result<()> {
-        self.passed.execute(params![principal, integer(came.recipients), integer(came.octets)]).map(drop)
+    pub fn passed(&self, principal: &str, came: Came) {
+        let message = Message { principal: principal.into(), held: Held::default(), came };
+        self.counts.all().count(Change::Held(message), Way::Comes);
     }
 
     /// Of whom something came or went since this was asked last, with all that is there now; the first time, of all. To be asked
     /// between transactions: in one, it would be of what may be undone.
-    pub fn changed(&mut self) -> Result<Vec<(String, Held, Came)>> {
-        let rows = self.fresh.query_map([], |row| {
-            let held = Held { messages: unsigned(row, 1)?, octets: unsigned(row, 2)? };
-            Ok((row.get(0)?, held, Came { recipients: unsigned(row, 3)?, octets: unsigned(row, 4)? }))
-        })?;
-        let changed: Vec<_> = rows.collect::<Result<_>>()?;
-        if !changed.is_empty() {
-            self.told.iter_mut().try_for_each(|statement| statement.execute([]).map(drop))?;
+    pub fn changed(&self) -> Vec<(String, Held, Came)> {
+        let Tables { all, fresh } = &mut self.counts.all().holdings;
+        let mut changed = Vec::new();
+        for principal in fresh.drain() {
+            let Some((held, came)) = all.get_mut(&principal) else { continue };
+            changed.push((principal.to_string(), *held, std::mem::take(came)));
+            if held.messages == 0 {
+                all.remove(&principal);
+            }
         }
-        Ok(changed)
+        changed
     }
 
     /// When the message came that is held for longest, in unix microseconds.
@@ -136,8 +168,8 @@ mod tests {
         Held { messages, octets }
     }
 
-    fn changed(holdings: &mut Holdings<'_>) -> BTreeMap<String, (Held, Came)> {
-        holdings.changed().unwrap().into_iter().map(|(who, held, came)| (who, (held, came))).collect()
+    fn changed(holdings: &Holdings<'_>) -> BTreeMap<String, (Held, Came)> {
+        holdings.changed().into_iter().map(|(who, held, came)| (who, (held, came))).collect()
     }
 
     fn of<const N: usize>(all: [(&str, Held, (u64, u64)); N]) -> BTreeMap<String, (Held, Came)> {
@@ -159,35 +191,37 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let first = database(home.path());
         let connection = &first.connection;
-        let mut holdings = Holdings::prepare(connection).unwrap();
-        assert_eq!((changed(&mut holdings), holdings.oldest()), (of([]), Ok(None)));
+        first.counts.watch_all(connection);
+        let mut holdings = Holdings::prepare(connection, first.counts.clone()).unwrap();
+        assert_eq!((changed(&holdings), holdings.oldest()), (of([]), Ok(None)));
         keep(connection, "shop", 100);
         keep(connection, "shop", 20);
         keep(connection, "till", 7);
         let all = of([("shop", held(2, 120), (2, 120)), ("till", held(1, 7), (1, 7))]);
-        assert_eq!(changed(&mut holdings), all);
-        assert_eq!(changed(&mut holdings), of([]));
+        assert_eq!(changed(&holdings), all);
+        assert_eq!(changed(&holdings), of([]));
         connection.execute_batch("BEGIN; DELETE FROM spool_body; DELETE FROM spool_msg; ROLLBACK;").unwrap();
-        assert_eq!(changed(&mut holdings), of([]), "it was undone");
+        let all = of([("shop", held(2, 120), (0, 0)), ("till", held(1, 7), (0, 0))]);
+        assert_eq!(changed(&holdings), all, "it was undone: told again, and as it was");
         // The body alone, as when it is done; then what is remembered of it; and one with its body.
         connection.execute("UPDATE spool_msg SET accepted_us = id * 10", []).unwrap();
         assert_eq!(holdings.oldest(), Ok(Some(10)));
         connection.execute("DELETE FROM spool_body WHERE msg = 1", []).unwrap();
         assert_eq!(holdings.oldest(), Ok(Some(20)));
-        assert_eq!(changed(&mut holdings), of([("shop", held(1, 20), (0, 0))]));
+        assert_eq!(changed(&holdings), of([("shop", held(1, 20), (0, 0))]));
         connection.execute("DELETE FROM spool_msg WHERE id = 1", []).unwrap();
-        assert_eq!(changed(&mut holdings), of([]));
+        assert_eq!(changed(&holdings), of([]));
         connection.execute("DELETE FROM spool_msg WHERE id = 3", []).unwrap();
-        assert_eq!(changed(&mut holdings), of([("till", held(0, 0), (0, 0))]));
+        assert_eq!(changed(&holdings), of([("till", held(0, 0), (0, 0))]));
         keep(connection, "till", 5);
         // What is passed on is nothing that is held, and came.
         let came = Came { recipients: 3, octets: 900 };
-        holdings.passed("live", came).unwrap();
-        holdings.passed("till", came).unwrap();
-        holdings.passed("till", came).unwrap();
+        holdings.passed("live", came);
+        holdings.passed("till", came);
+        holdings.passed("till", came);
         let all = [("till", held(1, 5), (7, 1805)), ("live", held(0, 0), (3, 900))];
-        assert_eq!(changed(&mut holdings), of(all));
-        assert_eq!(changed(&mut holdings), of([]));
+        assert_eq!(changed(&holdings), of(all));
+        assert_eq!(changed(&holdings), of([]));
         // What is delivered while its sender waits has a body or none.
         for octets in [11, 13] {
             keep(connection, "live", octets);
@@ -199,8 +233,8 @@ mod tests {
         drop(holdings);
         drop(first);
         let again = database(home.path());
-        let mut holdings = Holdings::prepare(&again.connection).unwrap();
+        let holdings = Holdings::prepare(&again.connection, again.counts.clone()).unwrap();
         let all = [("shop", held(1, 20), (0, 0)), ("till", held(1, 5), (0, 0)), ("live", held(1, 13), (0, 0))];
-        assert_eq!(changed(&mut holdings), of(all), "after a restart, which knows nothing of lately");
+        assert_eq!(changed(&holdings), of(all), "after a restart, which knows nothing of lately");
     }
 }

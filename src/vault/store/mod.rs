@@ -5,6 +5,7 @@ pub mod anchors;
 mod bounces;
 pub mod census;
 pub mod consumption;
+pub mod counts;
 pub mod credentials;
 pub mod erasures;
 pub mod feed;
@@ -39,6 +40,7 @@ use uuid::Uuid;
 
 use super::audit::event::Event;
 use super::audit::ledger::Ledger;
+use crate::policy::principal::GATE;
 use crate::policy::reports::Reports;
 use alerts::Alerts;
 use anchors::Anchors;
@@ -99,7 +101,7 @@ pub struct Store<'c> {
     pub late: Late<'c>,
     pub pauses: Pauses<'c>,
     pub paces: Paces<'c>,
-    pub census: Census<'c>,
+    pub census: Census,
     pub holdings: Holdings<'c>,
     pub anchors: Anchors<'c>,
     pub alerts: Alerts<'c>,
@@ -159,7 +161,7 @@ impl<'c> Store<'c> {
         let connection = &database.connection;
         let store = Self {
             ledger: Ledger::prepare(connection)?,
-            spool: Spool::prepare(connection)?,
+            spool: Spool::prepare(connection, database.counts.clone())?,
             leases: Leases::prepare(connection)?,
             intents: Intents::prepare(connection)?,
             suspects: Suspects::prepare(connection)?,
@@ -180,8 +182,8 @@ impl<'c> Store<'c> {
             late: Late::prepare(connection)?,
             pauses: Pauses::prepare(connection)?,
             paces: Paces::prepare(connection)?,
-            census: Census::prepare(connection)?,
-            holdings: Holdings::prepare(connection)?,
+            census: Census::new(database.counts.clone()),
+            holdings: Holdings::prepare(connection, database.counts.clone())?,
             anchors: Anchors::prepare(connection)?,
             alerts: Alerts::prepare(connection)?,
             outbox: Outbox::prepare(connection)?,
@@ -222,7 +224,7 @@ impl<'c> Store<'c> {
 
     /// Takes a message in.
     pub fn accept(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<()> {
-        let row = self.spool.accept(accepted, &mut self.keys, accept_seq)?;
+        let row = self.spool.accept(accepted, &mut self.keys, accept_seq, None)?;
         self.subscribe(row, accepted)
     }
 
@@ -246,7 +248,7 @@ impl<'c> Store<'c> {
         let (lease, keys) = ((job, upstream, delivery), keeps.then_some(&mut self.keys));
         if !keeps {
             let recipients = u64::try_from(accepted.recipients.len()).unwrap_or(u64::MAX);
-            self.holdings.passed(&accepted.principal, Came { recipients, octets: 0 })?;
+            self.holdings.passed(&accepted.principal, Came { recipients, octets: 0 });
         }
         let row = self.intents.intend(&mut self.spool, accepted, accept_seq, lease, keys)?;
         self.subscribe(row, accepted).map(|()| row)
@@ -300,7 +302,7 @@ impl<'c> Store<'c> {
         if let (State::Delivered, Some(reference)) = (settled.state, &settled.said.reference) {
             self.hooks.refer(job, number, reference)?;
         }
-        let is_settled = self.spool.settle(job, number, settled)?;
+        let is_settled = self.spool.settle(job, row, number, settled)?;
         if is_settled {
             self.feed.settled(row, number, settled)?;
         }
@@ -310,8 +312,9 @@ impl<'c> Store<'c> {
     /// Since when the message of a client has waited that has waited the longest (`alerts`), of all that is due by then: what came while
     /// its upstream was away isn't counted before.
     pub fn oldest_waiting(&mut self, now_us: u64) -> Result<Option<u64>> {
-        self.census.advance(now_us)?;
-        self.alerts.oldest_waiting()
+        // Of the gate's own mail nothing is told: an alert that can't leave would be the reason for the next one.
+        let first = self.census.first(GATE, alerts::LOOKED_AT, now_us);
+        self.alerts.oldest_waiting(&first)
     }
 
     /// Writes events, and what the clocks did, and nothing else.

@@ -5,15 +5,16 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
+use super::counts::Counts;
 use super::schema::{self, APPLICATION, VERSION};
-use super::{census, holdings, room, suppressions};
+use super::{room, suppressions};
 use crate::vault::audit::row;
 use crate::vault::beginning;
 
@@ -44,6 +45,10 @@ pub struct Database {
     pub path: PathBuf,
     /// The disk was full: the ballast was thrown off to open it.
     pub needs_ballast: bool,
+    /// What is counted beside it.
+    pub counts: Counts,
+    /// Pages in the write-ahead log when something was written last.
+    pub log: Arc<AtomicU32>,
     closed: Arc<AtomicBool>,
 }
 
@@ -73,7 +78,9 @@ impl Database {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
         // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(say)?;
-        census::begin(&connection).and_then(|()| holdings::begin(&connection)).map_err(say)?;
+        let log = Arc::new(AtomicU32::new(0));
+        let pages = Arc::clone(&log);
+        let counts = Counts::begin(&mut connection, move |now| pages.store(now, Ordering::Relaxed)).map_err(say)?;
         suppressions::begin(&connection).map_err(say)?;
         let closed = Arc::new(AtomicBool::new(false));
         let switch = Arc::clone(&closed);
@@ -82,7 +89,7 @@ impl Database {
             if switch.load(Ordering::Relaxed) { Authorization::Deny } else { Authorization::Allow }
         };
         connection.authorizer(Some(authorizer)).map_err(say)?;
-        Ok(Self { connection, path: path.to_owned(), needs_ballast: false, closed })
+        Ok(Self { connection, path: path.to_owned(), needs_ballast: false, counts, log, closed })
     }
 
     /// From here on no SQL can be compiled, only what was prepared can run.

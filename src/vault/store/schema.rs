@@ -12,7 +12,7 @@ use crate::policy::Policy;
 pub const APPLICATION: i64 = 0x4754_5031;
 
 /// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
-const STEPS: [&str; 21] = [
+const STEPS: [&str; 22] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -34,14 +34,19 @@ const STEPS: [&str; 21] = [
     include_str!("schema/19.sql"),
     include_str!("schema/20.sql"),
     include_str!("schema/21.sql"),
+    include_str!("schema/22.sql"),
 ];
 /// The number of the last step; a file with a higher one is of a newer Gatepost.
 pub const VERSION: usize = STEPS.len();
 
 /// What undoes the last steps, the last one first: all those that the version before does not have. What it takes away may be what that
 /// version has no use for, and never mail, a credential, a limit or an event.
-const BACK: [&str; 3] =
-    [include_str!("schema/21.back.sql"), include_str!("schema/20.back.sql"), include_str!("schema/19.back.sql")];
+const BACK: [&str; 4] = [
+    include_str!("schema/22.back.sql"),
+    include_str!("schema/21.back.sql"),
+    include_str!("schema/20.back.sql"),
+    include_str!("schema/19.back.sql"),
+];
 /// The schema of the version before.
 pub const BEFORE: usize = VERSION - BACK.len();
 

@@ -4,6 +4,7 @@ mod body;
 pub mod intents;
 pub mod leases;
 pub mod manner;
+mod returns;
 mod settled;
 mod state;
 pub mod suspects;
@@ -21,9 +22,12 @@ use crate::policy::reports::{Delays, Reports};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::cipher::BodyKey;
-use crate::vault::store::keys::{Keys, Lock};
+use crate::vault::store::counts::Counts;
+use crate::vault::store::keys::Keys;
 use crate::vault::store::lasting;
 pub use body::Body;
+pub use leases::Leased;
+use returns::Returns;
 pub use settled::{Settled, Verdict};
 pub use state::State;
 use turns::Turns;
@@ -79,38 +83,11 @@ impl Accepted {
     }
 }
 
-/// A message on offer.
-#[derive(Clone, Debug)]
-pub struct Leased {
+/// The lease that a message is on from its beginning, as its sender waits; `untold`: nobody reports of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
     pub job: u64,
-    pub delivery: Uuid,
-    pub lane: String,
-    pub row: i64,
-    pub message: MessageId,
-    pub session: Uuid,
-    pub principal: String,
-    pub sender: ReversePath,
-    pub manner: Manner,
-    pub bytes: u64,
-    pub sha256: [u8; 32],
-    pub expires_us: u64,
-    /// What its credential said of unknown outcomes when it was accepted.
-    pub on_unknown: OnUnknown,
-    /// The same of its reports, and of its webhook.
-    pub reports: Reports,
-    pub webhook: Option<String>,
-    /// A report of the gate's own.
-    pub is_report: bool,
-    /// Couriers that ended over it.
-    pub ended: u32,
-    /// The slot of its upstream's day that it was taken in, where the day has a pace.
-    pub day_slot: Option<u64>,
-    pub body: Body,
-    pub lock: Lock,
-    /// Number, recipient, attempts so far.
-    pub recipients: Vec<(u32, Addressee, u32)>,
-    /// The numbers of those to whom an earlier attempt may have delivered it.
-    pub doubtful: Vec<u32>,
+    pub untold: bool,
 }
 
 /// A waiting recipient, as a new configuration must look at it.
@@ -135,6 +112,7 @@ pub struct Due {
 }
 
 pub struct Spool<'c> {
+    counts: Counts,
     insert: Statement<'c>,
     insert_body: Statement<'c>,
     insert_recipient: Statement<'c>,
@@ -152,9 +130,7 @@ pub struct Spool<'c> {
     segment: Statement<'c>,
     drop_body: Statement<'c>,
     done: Statement<'c>,
-    end_lease: Statement<'c>,
-    release: Statement<'c>,
-    release_all: [Statement<'c>; 3],
+    returns: Returns<'c>,
     lanes: Statement<'c>,
     waiting: Statement<'c>,
     move_to: Statement<'c>,
@@ -163,16 +139,17 @@ pub struct Spool<'c> {
 }
 
 impl<'c> Spool<'c> {
-    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+    pub fn prepare(connection: &'c Connection, counts: Counts) -> Result<Self> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
+            counts,
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
-                         accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner, label) \
-                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+                         accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner, label, live) \
+                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
-                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent, since_us) \
-                 VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, next_us, notify, orcpt, turn, urgent, since_us, job, state, unknown, tried) \
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11 IS NOT NULL, ?11 IS NOT NULL, ?11 IS NOT NULL)",
             )?,
             turns: Turns::prepare(connection)?,
             was: sql(intents::WAS)?,
@@ -199,29 +176,21 @@ impl<'c> Spool<'c> {
                 "UPDATE OR FAIL spool_rcpt SET state = 1, job = ?, unknown = 0, tried = 1 WHERE msg = ? AND n = ?",
             )?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
+            // By the recipient's own key: one that is found by the index of its lease, which this takes it out of, is noted in a table
+            // of its own before.
             settle: sql(
                 "UPDATE OR FAIL spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = min(attempts + ?11, 1000000), \
                          job = NULL, owed = ?7, unknown = ?12, doubt = max(doubt, ?12), held = iif(?10, max(held, 1), held), \
                          ended_us = iif(?1 > 1, ?13, ended_us), \
                          code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
                          host = iif(?3 IS NULL AND ?5 = '', host, ?6), said = iif(?3 IS NULL AND ?5 = '', said, ?5) \
-                 WHERE job = ?8 AND n = ?9",
+                 WHERE msg = ?14 AND n = ?9 AND +job = ?8",
             )?,
             open: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state < 2 OR owed = 1))")?,
             segment: sql("SELECT segment FROM spool_body WHERE msg = ?")?,
             drop_body: sql("DELETE FROM spool_body WHERE msg = ?")?,
             done: sql("UPDATE spool_msg SET done_us = ? WHERE id = ?")?,
-            end_lease: sql("DELETE FROM spool_lease WHERE job = ? RETURNING msg")?,
-            release: sql(
-                "UPDATE OR FAIL spool_rcpt SET state = 0, job = NULL, unknown = 0, next_us = ? WHERE job = ?",
-            )?,
-            release_all: [
-                sql(
-                    "UPDATE spool_msg SET live = 0 WHERE live = 1 AND done_us IS NULL AND id IN (SELECT msg FROM spool_lease)",
-                )?,
-                sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0 WHERE job IS NOT NULL")?,
-                sql("DELETE FROM spool_lease")?,
-            ],
+            returns: Returns::prepare(connection)?,
             lanes: sql(&format!("{LANES} SELECT lane FROM lanes WHERE lane IS NOT NULL"))?,
             waiting: sql(
                 "SELECT msg, n, rcpt, lane, principal, mail_from, report FROM spool_rcpt JOIN spool_msg ON id = msg \
@@ -233,17 +202,25 @@ impl<'c> Spool<'c> {
         })
     }
 
-    /// Takes a message in, its key beside it. It is ours when the transaction is committed. Gives its row.
-    pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<i64> {
-        let row = self.enter(accepted, accept_seq)?;
+    /// Takes a message in, its key beside it. It is ours when the transaction is committed. `live`: it is on that lease from its
+    /// beginning. Gives its row.
+    pub fn accept(
+        &mut self,
+        accepted: &Accepted,
+        keys: &mut Keys<'_>,
+        accept_seq: u64,
+        live: Option<Live>,
+    ) -> Result<i64> {
+        let row = self.enter(accepted, accept_seq, live)?;
         let (content, segment) = accepted.body.columns();
-        // Behind them: what it weighs is known by its recipients (`holdings.rs`).
         self.insert_body.execute(params![row, content, segment])?;
+        let last = accepted.recipients.len().saturating_sub(1);
+        self.counts.held(&accepted.principal, accepted.bytes, u32::try_from(last).unwrap_or(u32::MAX));
         keys.keep(row, accepted.message, &accepted.key).map(|()| row)
     }
 
     /// A message and its recipients. Gives its row.
-    fn enter(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<i64> {
+    fn enter(&mut self, accepted: &Accepted, accept_seq: u64, live: Option<Live>) -> Result<i64> {
         let row = self.insert.insert(params![
             accepted.message.uuid().as_bytes(),
             integer(accept_seq),
@@ -257,20 +234,25 @@ impl<'c> Spool<'c> {
             manner::flags(&accepted.manner),
             accepted.manner.report.envid.as_ref().map(ToString::to_string),
             leases::number(accepted.on_unknown),
-            accepted.reports != Reports::Mail,
+            accepted.reports != Reports::Mail || live.is_some_and(|live| live.untold),
             accepted.is_report,
             accepted.named,
             accepted.owner.map(integer),
             accepted.label.as_deref().and_then(|label| serde_json::to_string(label).ok()),
+            live.is_some(),
         ])?;
         let (urgent, due, who) = (accepted.is_urgent(), integer(accepted.due_us), accepted.whose());
+        let job = live.map(|live| integer(live.job));
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             // Who is to be held for a while is late only after that.
             let is_told = accepted.sender.is_some() && accepted.delays.are_told(recipient.wish.notify);
             let since = is_told.then(|| integer(accepted.due_us.max(accepted.accepted_us)));
             let (notify, orcpt) = manner::columns(&recipient.wish);
             let to = recipient.address.to_string();
-            self.insert_recipient.execute(params![row, n, to, lane, due, notify, orcpt, who, urgent, since])?;
+            self.insert_recipient.execute(params![row, n, to, lane, due, notify, orcpt, who, urgent, since, job])?;
+            if live.is_none() {
+                self.counts.waits(row, (lane, urgent, &who), accepted.due_us);
+            }
         }
         Ok(row)
     }
@@ -296,7 +278,7 @@ impl<'c> Spool<'c> {
     }
 
     /// Writes down what became of one leased recipient; the last answer stays when there is none now. False when that recipient wasn't on this lease.
-    pub fn settle(&mut self, job: u64, n: u32, settled: &Settled) -> Result<bool> {
+    pub fn settle(&mut self, job: u64, row: i64, n: u32, settled: &Settled) -> Result<bool> {
         let Settled { state, said, owed, tried, unknown, verdict: _ } = settled;
         let next = match state {
             State::Waiting(next) | State::Held(next) => Some(integer(*next)),
@@ -306,8 +288,22 @@ impl<'c> Spool<'c> {
         let (code, enhanced, text, host) = (said.code, &said.enhanced, &said.text, &said.host);
         let state = state.number();
         let job = integer(job);
-        let columns =
-            params![state, next, code, enhanced, text, host, owed, job, n, held, tried, unknown, integer(now_us())];
+        let columns = params![
+            state,
+            next,
+            code,
+            enhanced,
+            text,
+            host,
+            owed,
+            job,
+            n,
+            held,
+            tried,
+            unknown,
+            integer(now_us()),
+            row
+        ];
         let changed = self.settle.execute(columns)?;
         Ok(changed == 1)
     }
@@ -327,16 +323,12 @@ impl<'c> Spool<'c> {
 
     /// Ends a lease; recipients without an outcome wait until then. Gives the row of its message.
     pub fn release(&mut self, job: u64, next_us: u64) -> Result<Option<i64>> {
-        self.release.execute(params![integer(next_us), integer(job)])?;
-        self.end_lease.query_row([integer(job)], |row| row.get(0)).optional()
+        self.returns.end(job, next_us)
     }
 
     /// At start nothing is on offer, whatever was: what is left of a message whose sender waited is tried again as any other.
     pub fn release_all(&mut self) -> Result<()> {
-        for statement in &mut self.release_all {
-            statement.execute([])?;
-        }
-        Ok(())
+        self.returns.end_all()
     }
 
     /// The lanes somebody waits in.

@@ -168,7 +168,7 @@ impl Writer {
 }
 
 fn write(
-    mut database: Database,
+    database: Database,
     watch: Watch,
     (load, tally, bells): (Load, Tally, Bells),
     mut jobs: mpsc::Receiver<Job>,
@@ -176,14 +176,7 @@ fn write(
     ready: &std::sync::mpsc::Sender<Result<(), String>>,
     fatal: fn(&Failure),
 ) {
-    let log = Arc::new(AtomicU32::new(0));
-    let pages = Arc::clone(&log);
-    let hook = move |_: &mut rusqlite::hooks::Wal, pages_now: i32| {
-        pages.store(u32::try_from(pages_now).unwrap_or(0), Ordering::Relaxed);
-        Ok(())
-    };
-    let prepared = database.connection.wal_hook(Some(hook)).and_then(|()| Store::prepare(&database));
-    let mut writer = match prepared {
+    let mut writer = match Store::prepare(&database) {
         Ok(store) => Group {
             store,
             copying: false,
@@ -191,7 +184,7 @@ fn write(
             load,
             weighed: Vec::new(),
             stage: None,
-            log,
+            log: Arc::clone(&database.log),
             size,
             owed: Vec::new(),
             lost: 0,
@@ -256,7 +249,7 @@ impl Group<'_> {
             self.watch.go_on_short();
         }
         self.load.go_on(self.store.marker.was_shed()?);
-        self.load.changed(self.store.holdings.changed()?);
+        self.load.changed(self.store.holdings.changed());
         Ok(())
     }
 
@@ -331,7 +324,7 @@ impl Group<'_> {
                     self.store.ledger.entries.tally.committed(begun.elapsed());
                 }
                 // Before anybody hears: who sends again at once is judged by it.
-                self.load.changed(self.store.holdings.changed()?);
+                self.load.changed(self.store.holdings.changed());
                 self.weigh();
                 answers.into_iter().for_each(|answer| answer());
                 // Whoever only looks, however often, doesn't keep what was erased in the log.

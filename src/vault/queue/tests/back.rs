@@ -11,7 +11,7 @@ fn unknown(store: &mut Store<'_>, state: State) -> MessageId {
     let settled = Settled { unknown: true, ..came_to(state) };
     store
         .transaction(|store| {
-            store.spool.settle(1, 0, &settled)?;
+            store.spool.settle(1, row, 0, &settled)?;
             store.spool.release(1, 0).map(|own| assert_eq!(own, Some(row)))
         })
         .unwrap();
@@ -52,7 +52,7 @@ fn a_message_that_cannot_come_back_is_told_why() {
         let ended = from(whole(&mut store, message, false), Standing::Ready);
         let row = lease(&mut store, 1).unwrap().0;
         let done = store.transaction(|store| {
-            store.spool.settle(1, 0, &came_to(state))?;
+            store.spool.settle(1, row, 0, &came_to(state))?;
             store.spool.release(1, 0)?;
             store.finish(row, now_us())
         });

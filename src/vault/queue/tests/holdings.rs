@@ -23,7 +23,7 @@ struct Counted {
 impl Counted {
     /// Compares, and gives the messages and octets of all.
     fn look(&mut self, truth: &mut Statement<'_>, store: &mut Store<'_>) -> (u64, u64) {
-        for (who, held, came) in store.holdings.changed().unwrap() {
+        for (who, held, came) in store.holdings.changed() {
             self.recipients += came.recipients;
             self.octets += came.octets;
             if held.messages == 0 {
@@ -65,7 +65,7 @@ fn rule_q16_a_message_to_many_weighs_as_much_as_it_is_offered_and_nothing_when_i
     } {
         let settle = |store: &mut Store<'_>| {
             for (n, ..) in &leased.recipients {
-                assert!(store.spool.settle(job, *n, &came_to(State::Delivered))?);
+                assert!(store.spool.settle(job, leased.row, *n, &came_to(State::Delivered))?);
             }
             store.spool.release(job, 0)?;
             store.finish(leased.row, now_us())
@@ -111,8 +111,46 @@ fn rule_q16_what_is_passed_on_while_its_sender_waits_came_and_is_not_held() {
         store.transaction(intend).unwrap();
     }
     let changed: BTreeMap<_, _> =
-        store.holdings.changed().unwrap().into_iter().map(|(who, held, came)| (who, (held.messages, came))).collect();
+        store.holdings.changed().into_iter().map(|(who, held, came)| (who, (held.messages, came))).collect();
     let came = |octets| Came { recipients: 2, octets };
     assert_eq!(changed["passed"], (0, came(0)));
     assert_eq!(changed["kept"], (1, came(3)));
+}
+
+/// What the spool takes in tells of itself, and no trigger: what is undone is as if it had never come, and what is passed on waits nowhere.
+#[test]
+fn rule_q12_what_is_taken_in_waits_until_a_courier_has_it() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let waiting = |store: &Store<'_>| -> BTreeMap<String, u64> {
+        store.census.waiting(now_us()).into_iter().map(|one| (one.principal, one.messages)).collect()
+    };
+    let of = |all: &[(&str, u64)]| all.iter().map(|(who, messages)| ((*who).to_owned(), *messages)).collect();
+    accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
+    accept(&mut store, "till", &["a@example.org"]);
+    assert_eq!(waiting(&store), of(&[("shop", 1), ("till", 1)]));
+    store.holdings.changed();
+    let undone = store.transaction(|store| {
+        store.accept(&accepted("shop", &["c@example.org"]), 0)?;
+        store.accept(&accepted("new", &["c@example.org"]), 0)?;
+        Err::<(), _>(rusqlite::Error::InvalidQuery)
+    });
+    undone.unwrap_err();
+    assert_eq!(waiting(&store), of(&[("shop", 1), ("till", 1)]));
+    let told: BTreeMap<_, _> =
+        store.holdings.changed().into_iter().map(|(who, held, came)| (who, (held, came))).collect();
+    let held = |messages| Held { messages, octets: 3 * messages };
+    assert_eq!(told["shop"], (held(1), Came::default()));
+    assert_eq!(told["new"], (held(0), Came::default()));
+    let live = accepted("shop", &["d@example.org"]);
+    store.transaction(|store| store.intend(&live, 0, 9, LANE, Uuid::now_v7(), true)).unwrap();
+    assert_eq!(waiting(&store), of(&[("shop", 1), ("till", 1)]), "a courier has it");
+    let leased = lease(&mut store, 1).unwrap();
+    assert_eq!(waiting(&store).values().sum::<u64>(), 1);
+    store.transaction(|store| store.spool.release(1, 0).map(|row| assert_eq!(row, Some(leased.0)))).unwrap();
+    assert_eq!(waiting(&store), of(&[("shop", 1), ("till", 1)]));
+    // Its sender has gone: it is tried as any other.
+    store.transaction(|store| store.spool.release(9, 0)).unwrap();
+    assert_eq!(waiting(&store), of(&[("shop", 2), ("till", 1)]));
 }

@@ -34,7 +34,7 @@ fn ids(entries: &[Entry]) -> Vec<MessageId> {
     entries.iter().map(|entry| entry.message).collect()
 }
 
-fn put_off(store: &mut Store<'_>, job: u64, number: u32, until_us: u64) {
+fn put_off(store: &mut Store<'_>, (job, row): (u64, i64), number: u32, until_us: u64) {
     let said = Said { code: Some(451), text: "ask rosa@example.org".into(), ..Said::default() };
     let settled = Settled {
         state: State::Waiting(until_us),
@@ -44,7 +44,7 @@ fn put_off(store: &mut Store<'_>, job: u64, number: u32, until_us: u64) {
         unknown: false,
         verdict: Verdict::Other,
     };
-    store.transaction(|store| store.spool.settle(job, number, &settled)).unwrap();
+    store.transaction(|store| store.spool.settle(job, row, number, &settled)).unwrap();
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn rule_q17_a_list_shows_where_everybody_stands_and_only_what_was_asked_for() {
     let database = Database::open(home.path()).unwrap();
     let mut store = Store::prepare(&database).unwrap();
     let shop = accept(&mut store, "shop", &["a@one.example", "b@two.example"]);
-    lease(&mut store, 1).unwrap();
-    put_off(&mut store, 1, 0, now_us() + 3_600_000_000);
+    let row = lease(&mut store, 1).unwrap().0;
+    put_off(&mut store, (1, row), 0, now_us() + 3_600_000_000);
     let other = accept(&mut store, "other", &["c@two.example"]);
     let held = accept(&mut store, "other", &["d@sub.two.example"]);
     all(&mut store, &order(Deed::Hold, Which::Message(held)));
@@ -74,9 +74,10 @@ fn rule_q17_a_list_shows_where_everybody_stands_and_only_what_was_asked_for() {
     assert!(by(both).is_empty(), "one and the same recipient");
 
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
-    let job = (2..9).find(|job| lease(&mut store, *job).unwrap().1 == shop).expect("its turn comes");
+    let mut leases = (2..9).map(|job| (job, lease(&mut store, job).unwrap()));
+    let (job, _) = leases.find(|(_, (_, message))| *message == shop).expect("its turn comes");
     let done = came_to(State::Delivered);
-    store.transaction(|store| store.spool.settle(job, 1, &done)).unwrap();
+    store.transaction(|store| store.spool.settle(job, row, 1, &done)).unwrap();
     assert_eq!(list(&mut store, View::default())[0].standings, [(Standing::Deferred, 1), (Standing::Delivered, 1)]);
     assert_eq!(all(&mut store, &order(Deed::Drop, Which::Message(shop))).recipients, 1);
     assert_eq!(ids(&list(&mut store, View::default())), [other, held]);
@@ -96,8 +97,8 @@ fn a_list_shows_addresses_as_auditors_see_them_and_who_asks_for_more_is_written_
     let database = Database::open(home.path()).unwrap();
     let mut store = Store::prepare(&database).unwrap();
     let message = accept(&mut store, "shop", &["rosa@example.org"]);
-    lease(&mut store, 1).unwrap();
-    put_off(&mut store, 1, 0, u64::MAX / 4);
+    let row = lease(&mut store, 1).unwrap().0;
+    put_off(&mut store, (1, row), 0, u64::MAX / 4);
     let own =
         Declared { id: "shop".into(), secrets: vec![], policy: Policy::default(), certificates: vec![], enabled: true };
     store.ledger.masks = Masks::new(Mask::LocalPart, &[], &[]);
@@ -155,8 +156,8 @@ fn what_waits_is_due_now_by_order_and_what_is_held_stays_held() {
     let database = Database::open(home.path()).unwrap();
     let mut store = Store::prepare(&database).unwrap();
     let later = accept(&mut store, "shop", &["a@example.org"]);
-    lease(&mut store, 1).unwrap();
-    put_off(&mut store, 1, 0, u64::MAX / 4);
+    let row = lease(&mut store, 1).unwrap().0;
+    put_off(&mut store, (1, row), 0, u64::MAX / 4);
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
     let held = accept(&mut store, "shop", &["b@example.org"]);
     all(&mut store, &order(Deed::Hold, Which::Message(held)));
@@ -179,8 +180,8 @@ fn row_24b_what_its_sender_wants_later_is_scheduled_and_no_order_for_many_sends_
     let later = Accepted { due_us: now_us() + 86_400_000_000, ..accepted("shop", &["b@example.org"]) };
     store.transaction(|store| store.accept(&later, 0)).unwrap();
     let later = later.message;
-    lease(&mut store, 1).unwrap();
-    put_off(&mut store, 1, 0, now_us() + 3_600_000_000);
+    let row = lease(&mut store, 1).unwrap().0;
+    put_off(&mut store, (1, row), 0, now_us() + 3_600_000_000);
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
     let by = |store: &mut Store<'_>, standing| ids(&list(store, View { standing: Some(standing), ..View::default() }));
     assert_eq!((by(&mut store, Standing::Deferred), by(&mut store, Standing::Scheduled)), (vec![tried], vec![later]));
@@ -233,7 +234,7 @@ fn rule_q7_who_may_have_it_keeps_no_other_recipient_of_the_message_held() {
     let message = accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
     let row = lease(&mut store, 1).unwrap().0;
     let held = Settled { unknown: true, ..came_to(State::Held(now_us())) };
-    store.transaction(|store| store.spool.settle(1, 0, &held)).unwrap();
+    store.transaction(|store| store.spool.settle(1, row, 0, &held)).unwrap();
     store.transaction(|store| store.hold.quarantine(row)).unwrap();
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
     let standings = |store: &mut Store<'_>| {
@@ -270,7 +271,7 @@ fn rule_q7_who_may_have_it_is_quarantined_with_the_reason_and_no_order_for_many_
         unknown: true,
         verdict: Verdict::Other,
     };
-    store.transaction(|store| store.spool.settle(1, 0, &settled)).unwrap();
+    store.transaction(|store| store.spool.settle(1, row, 0, &settled)).unwrap();
     store.transaction(|store| store.hold.quarantine(row)).unwrap();
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
     for deed in [Deed::Hold, Deed::Release] {
@@ -286,7 +287,7 @@ fn rule_q7_who_may_have_it_is_quarantined_with_the_reason_and_no_order_for_many_
     assert_eq!(all(&mut store, &order(Deed::Release, Which::Message(message))), counts(1, 1, 0));
     assert_eq!(lease(&mut store, 3).unwrap().1, message);
     let delivered = came_to(State::Delivered);
-    store.transaction(|store| store.spool.settle(3, 0, &delivered)).unwrap();
+    store.transaction(|store| store.spool.settle(3, row, 0, &delivered)).unwrap();
     let command = Command::Show { message, clear: false };
     let shown = store.transaction(|store| look(store, &command, "uid 0", now_us())).unwrap();
     let Some(Response::Entry(entry)) = shown.first() else { panic!("no entry") };

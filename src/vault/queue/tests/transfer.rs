@@ -136,8 +136,8 @@ fn who_has_ended_here_does_not_wait_again_and_whom_nobody_waits_for_is_not_taken
     let (row, _) = lease(&mut store, 1).unwrap();
     store
         .transaction(|store| {
-            store.spool.settle(1, 0, &came_to(State::Delivered))?;
-            store.spool.settle(1, 1, &came_to(State::Waiting(0)))?;
+            store.spool.settle(1, row, 0, &came_to(State::Delivered))?;
+            store.spool.settle(1, row, 1, &came_to(State::Waiting(0)))?;
             store.spool.release(1, 0)
         })
         .unwrap();
@@ -244,7 +244,7 @@ fn counts_that_no_queue_has_are_not_taken_in_and_none_overflows() {
             store.suspects.count(row)?;
             let leased = store.spool.leased(1, row, LANE, Uuid::nil())?;
             assert_eq!(leased.recipients[0].2, u32::MAX);
-            store.spool.settle(1, 0, &came_to(State::Waiting(0)))
+            store.spool.settle(1, row, 0, &came_to(State::Waiting(0)))
         });
         assert!(settled.unwrap());
     }
@@ -276,7 +276,7 @@ fn an_upstream_that_says_dropped_gives_nobody_up_by_order() {
         let settled = Settled { said, ..came_to(state) };
         store
             .transaction(|store| {
-                store.spool.settle(1, 0, &settled)?;
+                store.spool.settle(1, row, 0, &settled)?;
                 store.spool.release(1, 0)?;
                 store.finish(row, now_us())
             })

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Result, Statement, params};
 use uuid::Uuid;
 
 use super::leases::number;
-use super::{Accepted, Spool};
+use super::{Accepted, Live, Spool};
 use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::row::integer;
@@ -17,9 +17,7 @@ pub const WAS: &str = "SELECT 1 FROM spool_msg WHERE msg_id = ? AND (live = 0 OR
                        AND NOT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = id AND state <> 2))";
 
 pub struct Intents<'c> {
-    mark: Statement<'c>,
     keep: Statement<'c>,
-    take: Statement<'c>,
     lease: Statement<'c>,
 }
 
@@ -27,9 +25,7 @@ impl<'c> Intents<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
-            mark: sql("UPDATE spool_msg SET live = 1, untold = max(untold, ?2) WHERE id = ?1")?,
             keep: sql("UPDATE spool_msg SET live = 0, untold = ?2 WHERE id = ?1")?,
-            take: sql("UPDATE spool_rcpt SET state = 1, job = ?, unknown = 1, tried = 1 WHERE msg = ?")?,
             lease: sql(
                 "INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) VALUES(?, ?, ?, ?, ?, ?)",
             )?,
@@ -47,13 +43,12 @@ impl<'c> Intents<'c> {
         keys: Option<&mut Keys<'_>>,
     ) -> Result<i64> {
         let on_unknown = if keys.is_some() { otherwise(accepted.on_unknown) } else { OnUnknown::Drop };
-        let row = match keys {
-            Some(keys) => spool.accept(accepted, keys, accept_seq)?,
-            None => spool.enter(accepted, accept_seq)?,
-        };
         // Its sender is told that it failed, or hears nothing: by a report it never hears.
-        self.mark.execute(params![row, on_unknown != OnUnknown::Retry])?;
-        self.take.execute(params![integer(job), row])?;
+        let live = Some(Live { job, untold: on_unknown != OnUnknown::Retry });
+        let row = match keys {
+            Some(keys) => spool.accept(accepted, keys, accept_seq, live)?,
+            None => spool.enter(accepted, accept_seq, live)?,
+        };
         let (leased_us, on_unknown) = (integer(accepted.accepted_us), number(on_unknown));
         self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), leased_us, on_unknown])?;
         Ok(row)

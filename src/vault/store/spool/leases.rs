@@ -3,8 +3,10 @@
 use rusqlite::{Connection, Result, Statement, params};
 use uuid::Uuid;
 
-use super::{Body, Leased, PER_OFFER, Spool, address, id, manner, reverse_path, turns};
-use crate::mail::envelope::Addressee;
+use super::{Body, PER_OFFER, Spool, address, id, manner, reverse_path, turns};
+use crate::mail::address::ReversePath;
+use crate::mail::envelope::{Addressee, Manner};
+use crate::mail::id::MessageId;
 use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
@@ -21,6 +23,40 @@ pub struct Interrupted {
     pub on_unknown: OnUnknown,
     /// Its sender waited: it was an intent.
     pub is_live: bool,
+}
+
+/// A message on offer.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    pub job: u64,
+    pub delivery: Uuid,
+    pub lane: String,
+    pub row: i64,
+    pub message: MessageId,
+    pub session: Uuid,
+    pub principal: String,
+    pub sender: ReversePath,
+    pub manner: Manner,
+    pub bytes: u64,
+    pub sha256: [u8; 32],
+    pub expires_us: u64,
+    /// What its credential said of unknown outcomes when it was accepted.
+    pub on_unknown: OnUnknown,
+    /// The same of its reports, and of its webhook.
+    pub reports: Reports,
+    pub webhook: Option<String>,
+    /// A report of the gate's own.
+    pub is_report: bool,
+    /// Couriers that ended over it.
+    pub ended: u32,
+    /// The slot of its upstream's day that it was taken in, where the day has a pace.
+    pub day_slot: Option<u64>,
+    pub body: Body,
+    pub lock: Lock,
+    /// Number, recipient, attempts so far.
+    pub recipients: Vec<(u32, Addressee, u32)>,
+    /// The numbers of those to whom an earlier attempt may have delivered it.
+    pub doubtful: Vec<u32>,
 }
 
 impl Leased {
