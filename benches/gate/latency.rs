@@ -1,6 +1,6 @@
 //! How long a client waits for the answer to its dot, at 500 messages a second, with an upstream 50 milliseconds away: kept on disk
-//! before 250 (`spool`), and passed on while the client waits (`direct`), where two round trips to the upstream are part of it. A courier
-//! has 64 connections at most, which bounds what passes directly to an upstream so far away; so that is measured at half the pace, too.
+//! before 250 (`spool`), and passed on while the client waits (`direct`), where two round trips to the upstream are part of it. A message
+//! that is passed on directly keeps one of the courier's connections for three, which bounds that: so it is measured at half the pace, too.
 //!
 //! Messages are due at fixed times, whether or not the ones before were answered; beside the wait from the dot stands that from when
 //! each was due, which is longer where clients had to wait for a session that was still busy. Beside each round stands how often the
@@ -8,6 +8,8 @@
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
+
+use gatepost::ipc::delivery::MAX_SLOTS;
 
 use crate::drain::Drain;
 use crate::pace::{self, Heard, Pace};
@@ -25,7 +27,7 @@ const BEFORE: Duration = Duration::from_secs(3);
 const SESSIONS: u32 = 150;
 const LENGTH: usize = 4096;
 /// As many as a courier may have.
-const OUTGOING: u32 = 64;
+const OUTGOING: u16 = MAX_SLOTS;
 
 pub fn main() {
     introduce("latency at the dot, with an upstream far away");
