@@ -326,7 +326,7 @@ fn raise_descriptor_limit(needed: u64) -> Result<(), String> {
     if hard < needed {
         return Err(format!(
             "the limit of open files is {hard} and {needed} are needed: \
-             raise it (ulimit -n, LimitNOFILE=, login.conf), or lower limits.sessions"
+             raise it (ulimit -n, LimitNOFILE=, login.conf), or lower limits.sessions and the connections of upstreams"
         ));
     }
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(|error| format!("raising the limit of descriptors: {error}"))

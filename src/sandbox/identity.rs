@@ -70,7 +70,7 @@ pub fn limit(row: &Row, grounds: &Grounds) -> Result<(), String> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| format!("can't read limits: {error}"))?;
     if most < grounds.descriptors {
         return Err(format!(
-            "{} descriptors are needed and {most} are the limit; raise it (LimitNOFILE=, ulimit -n, login.conf) or allow fewer sessions",
+            "{} descriptors are needed and {most} are the limit; raise it (LimitNOFILE=, ulimit -n, login.conf) or allow fewer sessions and connections",
             grounds.descriptors
         ));
     }

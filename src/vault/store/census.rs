@@ -10,9 +10,12 @@ use rusqlite::{Connection, Result};
 use super::counts::{Counts, Way};
 use crate::vault::audit::ledger::now_us;
 
-/// Tells of each recipient that begins to wait again, or to be scheduled, and of each that ceases to.
+/// Tells of each recipient that begins to wait again, or to be scheduled, and of each that ceases to. When somebody is due who was tried
+/// changes nothing.
 pub(super) const TELLING: &str = "
 CREATE TEMP TRIGGER waiting_changes AFTER UPDATE OF state, held, lane, next_us, tried ON main.spool_rcpt
+WHEN (old.state = 0 OR new.state = 0) AND (old.state <> new.state OR old.held <> new.held OR old.lane <> new.lane
+  OR old.tried <> new.tried OR new.tried = 0 AND old.next_us <> new.next_us)
 BEGIN
   SELECT waiting_goes(old.msg, old.lane, old.urgent, old.turn, old.next_us, old.tried) WHERE old.state = 0 AND old.held = 0;
   SELECT waiting_comes(new.msg, new.lane, new.urgent, new.turn, new.next_us, new.tried) WHERE new.state = 0 AND new.held = 0;

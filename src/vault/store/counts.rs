@@ -13,6 +13,10 @@ use rusqlite::{Connection, Result};
 
 use super::{census, holdings};
 
+/// Room for so many changes stays for the next transaction: more than a group of ordinary ones has. An order over many messages has
+/// thousands, and is rare.
+const ROOM: usize = 1024;
+
 /// One thread has them, as it has the connection; the functions that the triggers call would have it that others could.
 #[derive(Clone, Debug, Default)]
 pub struct Counts(Arc<Mutex<All>>);
@@ -29,7 +33,7 @@ pub struct All {
 #[derive(Clone, Debug)]
 pub enum Change {
     Waits(census::Recipient),
-    Held(holdings::Message),
+    Held(Box<holdings::Message>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,12 @@ impl All {
         }
     }
 
+    /// The transaction is on the disk.
+    fn keep(&mut self) {
+        self.counted.clear();
+        self.counted.shrink_to(ROOM);
+    }
+
     fn undo(&mut self) {
         for (change, way) in std::mem::take(&mut self.counted).iter().rev() {
             self.apply(change, way.back());
@@ -79,13 +89,13 @@ impl Counts {
             counts.function(connection, name, way, |all, told| all.census.recipient(told).map(Change::Waits))?;
         }
         counts.function(connection, "held_goes", Way::Goes, |_, told| {
-            holdings::Message::read(told).map(|message| Change::Held(message.of_before()))
+            holdings::Message::read(told).map(|message| Change::Held(message.of_before().into()))
         })?;
         connection.execute_batch(census::TELLING)?;
         connection.execute_batch(holdings::TELLING)?;
         let (done, undone) = (counts.clone(), counts.clone());
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
-            done.all().counted.clear();
+            done.all().keep();
             kept(u32::try_from(pages).unwrap_or(0));
             Ok(())
         }))?;
@@ -113,7 +123,7 @@ impl Counts {
     /// A message was taken in, which nobody waits for yet.
     pub fn held(&self, principal: &str, octets: u64, last: u32) {
         let message = holdings::Message::new(principal, octets, u64::from(last));
-        self.all().count(Change::Held(message), Way::Comes);
+        self.all().count(Change::Held(message.into()), Way::Comes);
     }
 
     /// Somebody waits for the message of that row.
@@ -124,10 +134,22 @@ impl Counts {
         all.count(Change::Waits(recipient), Way::Comes);
     }
 
+    /// How many changes this transaction has, and for how many there is room.
+    #[cfg(test)]
+    pub fn counted(&self) -> usize {
+        self.all().counted.len()
+    }
+
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        self.all().counted.capacity()
+    }
+
     /// Has what is written without the spool told of, too.
     #[cfg(test)]
     pub fn watch_all(&self, connection: &Connection) {
-        let held = |_: &mut All, told: &Context<'_>| holdings::Message::read(told).map(Change::Held);
+        let held =
+            |_: &mut All, told: &Context<'_>| holdings::Message::read(told).map(|message| Change::Held(message.into()));
         self.function(connection, "held_comes", Way::Comes, held).unwrap();
         let triggers = "
             CREATE TEMP TRIGGER waiting_comes AFTER INSERT ON main.spool_rcpt WHEN new.state = 0 AND new.held = 0

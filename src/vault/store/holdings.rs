@@ -130,7 +130,7 @@ impl<'c> Holdings<'c> {
     /// A message came of which nothing is held: it is passed on, and cost the store its rows all the same.
     pub fn passed(&self, principal: &str, came: Came) {
         let message = Message { principal: principal.into(), held: Held::default(), came };
-        self.counts.all().count(Change::Held(message), Way::Comes);
+        self.counts.all().count(Change::Held(message.into()), Way::Comes);
     }
 
     /// Of whom something came or went since this was asked last, with all that is there now; the first time, of all. To be asked

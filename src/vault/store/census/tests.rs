@@ -206,3 +206,24 @@ fn what_was_undone_for_want_of_room_is_not_counted() {
         "what is kept is not undone with what came behind it"
     );
 }
+
+#[test]
+fn what_an_order_over_many_changes_is_not_remembered_behind_it() {
+    let home = tempfile::tempdir().unwrap();
+    let database = database(home.path());
+    let connection = &database.connection;
+    let many = "WITH RECURSIVE numbers(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM numbers WHERE n < 9000) \
+                INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, turn, tried) \
+                SELECT ?1, n, 'x@y', 'a', 0, ?2, 'shop', 1 FROM numbers";
+    let id: i64 = connection.query_row(MESSAGE, ["shop"], |row| row.get(0)).unwrap();
+    connection.execute(many, (id, LATER)).unwrap();
+    assert!(database.counts.room() < 9000, "{}", database.counts.room());
+    // Who was tried waits, whenever he is due.
+    connection.execute_batch("BEGIN; UPDATE spool_rcpt SET next_us = 0").unwrap();
+    assert_eq!(database.counts.counted(), 0);
+    connection.execute_batch("UPDATE spool_rcpt SET held = 1").unwrap();
+    assert_eq!(database.counts.counted(), 9000);
+    connection.execute_batch("COMMIT").unwrap();
+    assert!(database.counts.room() < 9000, "{}", database.counts.room());
+    assert_eq!(counted(&database), []);
+}
