@@ -1,5 +1,5 @@
 //! Claims: a courier that is killed in any phase of a delivery loses no message and doubles none: before the dot, or the last chunk,
-//! it costs no attempt, and behind it the log says that nobody knows.
+//! it costs no attempt, and behind it the log says that nobody knows. One has as many messages under way as it is given connections.
 
 mod support;
 
@@ -8,9 +8,11 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use gatepost::ipc::delivery::MAX_SLOTS;
 use gatepost::sink::{Act, Options, Phase, Sink};
 use nix::sys::signal::Signal;
 use support::{PATIENCE, Pair, Service, Setting, await_that, processes};
@@ -90,4 +92,43 @@ fn rule_u10_rule_q7_a_courier_that_is_killed_in_any_phase_loses_and_doubles_noth
         assert_eq!(sink.next(Duration::from_millis(200)), None, "{phase:?} {chunking}: it came twice");
         service.stop();
     }
+}
+
+#[test]
+fn an_upstream_has_as_many_messages_at_once_as_it_may_be_given_connections() {
+    let (waiting, may_go) = (Arc::new(AtomicU16::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, open) = (Arc::clone(&waiting), Arc::clone(&may_go));
+    let whim = move |phase| {
+        if phase == Phase::Dot {
+            count.fetch_add(1, Ordering::SeqCst);
+            while !open.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        None
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sink = Sink::start(listener, Options { whim: Some(Arc::new(whim)), ..Options::default() });
+    let service = Service::start_with(&Setting {
+        host: Some(format!("127.0.0.1:{port}")),
+        upstream: format!("tls = \"none\"\nconnections = {MAX_SLOTS}"),
+        // Fewer than the connections: the limit of open files goes by these, too.
+        limits: "sessions = 20\nstrangers = 10".into(),
+        ..Setting::default()
+    });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for _ in 0..MAX_SLOTS {
+        assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+        assert_eq!(session.say("RCPT TO:<b@example.org>"), 250);
+        assert_eq!(session.say("DATA"), 354);
+        assert_eq!(session.say("From: a@example.net\r\n\r\nx\r\n."), 250);
+    }
+    await_that("all of them wait for the upstream's answer", || waiting.load(Ordering::SeqCst) == MAX_SLOTS);
+    may_go.store(true, Ordering::SeqCst);
+    for _ in 0..MAX_SLOTS {
+        sink.next(PATIENCE).unwrap_or_else(|| panic!("{}", service.log()));
+    }
+    service.stop();
 }

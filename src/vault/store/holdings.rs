@@ -8,6 +8,7 @@ use rusqlite::functions::Context;
 use rusqlite::{Connection, OptionalExtension, Result, Statement};
 
 use super::counts::{Change, Counts, Way};
+use super::spool::PER_OFFER;
 use crate::vault::audit::row::unsigned;
 use crate::vault::store::lasting;
 
@@ -16,19 +17,16 @@ use crate::vault::store::lasting;
 pub(super) const TELLING: &str = "
 CREATE TEMP TRIGGER held_goes BEFORE DELETE ON main.spool_body
 BEGIN
-  SELECT held_goes(principal, bytes, (SELECT max(n) FROM spool_rcpt WHERE msg = old.msg)) FROM spool_msg WHERE id = old.msg;
+  SELECT held_goes(principal, bytes, (SELECT coalesce(max(n), 0) FROM spool_rcpt WHERE msg = old.msg)) FROM spool_msg WHERE id = old.msg;
 END;
 CREATE TEMP TRIGGER held_goes_whole BEFORE DELETE ON main.spool_msg WHEN EXISTS(SELECT 1 FROM spool_body WHERE msg = old.id)
 BEGIN
-  SELECT held_goes(old.principal, old.bytes, (SELECT max(n) FROM spool_rcpt WHERE msg = old.id));
+  SELECT held_goes(old.principal, old.bytes, (SELECT coalesce(max(n), 0) FROM spool_rcpt WHERE msg = old.id));
 END;
 ";
 /// What is there at the start, by the index of those that aren't done: a look through the bodies would read all of them.
-const THERE: &str = "SELECT principal, bytes, (SELECT max(n) FROM spool_rcpt AS r WHERE r.msg = id) FROM spool_msg INDEXED BY sm_held \
-                     WHERE done_us IS NULL AND (live = 0 OR EXISTS(SELECT 1 FROM spool_body WHERE msg = id))";
-/// A message weighs as much as there are offers of it (`spool::PER_OFFER`): 1 for each of so many recipients that were begun.
-const PER_WEIGHT: u64 = 100;
-
+const THERE: &str = "SELECT principal, bytes, (SELECT coalesce(max(n), 0) FROM spool_rcpt AS r WHERE r.msg = id) \
+                     FROM spool_msg INDEXED BY sm_held WHERE done_us IS NULL AND (live = 0 OR EXISTS(SELECT 1 FROM spool_body WHERE msg = id))";
 /// What is held of one credential, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -54,16 +52,15 @@ pub struct Message {
 }
 
 impl Message {
-    /// One that is held, with the number of its last recipient.
+    /// One that is held, with the number of its last recipient. It weighs as much as there are offers of it.
     pub fn new(principal: &str, octets: u64, last: u64) -> Self {
-        let held = Held { messages: 1 + last / PER_WEIGHT, octets };
+        let held = Held { messages: 1 + last / u64::from(PER_OFFER), octets };
         Self { principal: principal.into(), held, came: Came { recipients: 1 + last, octets } }
     }
 
     /// The one that a trigger tells of.
     pub fn read(told: &Context<'_>) -> Result<Self> {
-        let last: Option<i64> = told.get(2)?;
-        Ok(Self::new(told.get_raw(0).as_str()?, natural(told.get(1)?), last.map_or(0, natural)))
+        Ok(Self::new(told.get_raw(0).as_str()?, natural(told.get(1)?), natural(told.get(2)?)))
     }
 
     /// The same, which came before this was counted.
@@ -89,8 +86,7 @@ impl Tables {
         let mut there = connection.prepare(THERE)?;
         let mut rows = there.query([])?;
         while let Some(row) = rows.next()? {
-            let last: Option<i64> = row.get(2)?;
-            let message = Message::new(row.get_ref(0)?.as_str()?, unsigned(row, 1)?, last.map_or(0, natural));
+            let message = Message::new(row.get_ref(0)?.as_str()?, unsigned(row, 1)?, unsigned(row, 2)?);
             self.count(&message.of_before(), Way::Comes);
         }
         Ok(())

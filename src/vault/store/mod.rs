@@ -75,6 +75,8 @@ use waits::Waits;
 /// Prepares a statement that stays as long as the connection: SQLite keeps it out of the small memory that each run takes from and
 /// gives back, which hundreds of statements would fill for ever.
 pub fn lasting<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<Statement<'c>> {
+    #[cfg(test)]
+    tests::PREPARED.with_borrow_mut(|all| all.push(sql.to_owned()));
     connection.prepare_with_flags(sql, PrepFlags::SQLITE_PREPARE_PERSISTENT)
 }
 
@@ -347,26 +349,4 @@ impl<'c> Store<'c> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::vault::audit::event::{Name, Outcome};
-
-    #[test]
-    fn it_goes_on_for_ever_when_the_compiler_is_closed() {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("db")).unwrap();
-        let database = Database::open(Path::new(home.path())).unwrap();
-        let mut store = Store::prepare(&database).unwrap();
-        for round in 0..4 {
-            let event = Event::new(Name::AuditHeartbeat, Outcome::Info);
-            store.transaction(|store| store.record(vec![event])).unwrap();
-            store.checkpoint(round % 2 == 0).unwrap();
-        }
-        assert_eq!(store.ledger.size(), 4);
-        let log = std::fs::metadata(home.path().join("db/vault.db-wal")).unwrap().len();
-        store.checkpoint(true).unwrap();
-        assert!(log > 0 && std::fs::metadata(home.path().join("db/vault.db-wal")).unwrap().len() == 0);
-    }
-}
+mod tests;
